@@ -1,0 +1,85 @@
+//! The physical limits: what the machine does without Plasmite.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+/// A file mapped shared, as a ring of this many bytes.
+pub(crate) struct Shared {
+    start: *mut u8,
+    len: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(file: &File, len: usize) -> Self {
+        use std::os::fd::AsRawFd;
+        file.set_len(len as u64).unwrap();
+        // SAFETY: a new mapping of an open file; checked below.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        assert_ne!(start, libc::MAP_FAILED);
+        Self { start: start.cast(), len }
+    }
+
+    /// Nanoseconds to copy `text` into the next place of the mapping, with plain memcpy.
+    pub(crate) fn copy_in(&self, text: &[u8], count: u64) -> f64 {
+        let places = self.len / text.len();
+        let start = Instant::now();
+        for n in 0..count {
+            let at = (n as usize % places) * text.len();
+            // SAFETY: `at + text.len()` is at most `len`.
+            unsafe {
+                self.start.add(at).copy_from_nonoverlapping(black_box(text).as_ptr(), text.len());
+            }
+        }
+        each(start, count)
+    }
+
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        // SAFETY: the mapping starts on a page and lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(self.start.cast()) }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping made in `new`.
+        unsafe { libc::munmap(self.start.cast(), self.len) };
+    }
+}
+
+pub(crate) fn each(start: Instant, count: u64) -> f64 {
+    start.elapsed().as_nanos() as f64 / count as f64
+}
+
+/// Sleeps while `word` is `expected`.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+    while word.load(Ordering::Acquire) == expected {
+        // SAFETY: the word outlives the call.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAIT,
+                expected,
+                std::ptr::null::<libc::timespec>(),
+            );
+        }
+    }
+}
+
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the address is only a key.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}

@@ -1,0 +1,227 @@
+//! The rows.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Instant;
+
+use plasmite_core::json::Document;
+use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
+use serde::de::IgnoredAny;
+
+use crate::limits::{Shared, each};
+use crate::processes;
+use crate::report::{Form, Row, print};
+
+const NO_TAGS: &[&str] = &[];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    Quick,
+    Full,
+}
+
+/// A document of about `len` bytes with many short tokens.
+pub(crate) fn dense(len: usize) -> String {
+    let mut text = String::from("{");
+    let mut n = 0;
+    while text.len() + 24 < len {
+        text.push_str(&format!("\"key{n}\":[{n},true,{}.5],", n * 37));
+        n += 1;
+    }
+    text.push_str("\"z\":\"");
+    text.push_str(&"x".repeat(len.saturating_sub(text.len() + 2)));
+    text.push_str("\"}");
+    text
+}
+
+struct Bench {
+    rows: Vec<Row>,
+}
+
+impl Bench {
+    /// Notes one round of a row.
+    fn note(
+        &mut self,
+        name: &str,
+        ns: f64,
+        limit: Option<(&'static str, f64)>,
+        aim_ns: Option<f64>,
+    ) {
+        match self.rows.iter_mut().find(|r| r.name == name) {
+            Some(row) => row.rounds.push(ns),
+            None => self.rows.push(Row { name: name.to_owned(), rounds: vec![ns], limit, aim_ns }),
+        }
+    }
+}
+
+pub(crate) fn run(effort: Effort, form: Form) {
+    let quick = effort == Effort::Quick;
+    let (rounds, count) = if quick { (3, 20_000) } else { (9, 200_000) };
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let mut bench = Bench { rows: Vec::new() };
+    for round in 0..rounds {
+        eprint!("\rround {} of {rounds} ", round + 1);
+        in_process(&mut bench, dir.path(), count);
+        across_processes(&mut bench, dir.path(), count);
+        durable(&mut bench, dir.path(), if quick { 30 } else { 200 });
+    }
+    eprint!("\r                \r");
+    bytes_on_top(&mut bench, dir.path());
+    print(&bench.rows, form);
+}
+
+fn in_process(bench: &mut Bench, dir: &Path, count: u64) {
+    let path = dir.join("in-process.plasmite");
+    let text = dense(1024);
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(dir.join("raw"))
+        .unwrap();
+    let shared = Shared::new(&file, 8 << 20);
+    shared.copy_in(text.as_bytes(), 20_000);
+    bench.note(
+        "memcpy 1 KiB into a shared mapping",
+        shared.copy_in(text.as_bytes(), count),
+        None,
+        None,
+    );
+
+    let start = Instant::now();
+    for _ in 0..count {
+        let text = std::str::from_utf8(black_box(text.as_bytes())).unwrap();
+        black_box(serde_json::from_str::<IgnoredAny>(text).unwrap());
+    }
+    let validate = each(start, count);
+    bench.note("serde_json validates 1 KiB, dense", validate, None, None);
+    let start = Instant::now();
+    for _ in 0..count {
+        black_box(Document::parse(black_box(text.as_bytes())).unwrap());
+    }
+    bench.note(
+        "Document::parse 1 KiB, dense",
+        each(start, count),
+        Some(("serde_json validates 1 KiB, dense", 1.2)),
+        None,
+    );
+
+    let pool = Pool::create(&path, 8 << 20).unwrap();
+    let warm = || pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    (0..10_000).for_each(|_| {
+        warm();
+    });
+    let start = Instant::now();
+    for _ in 0..count {
+        pool.append(black_box(text.as_bytes()), NO_TAGS, Durability::Fast).unwrap();
+    }
+    bench.note(
+        "append 1 KiB, validated",
+        each(start, count),
+        Some(("serde_json validates 1 KiB, dense", 1.5)),
+        Some(2000.0),
+    );
+    let document = Document::parse(text.as_bytes()).unwrap();
+    let start = Instant::now();
+    for _ in 0..count {
+        pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
+    }
+    bench.note("append 1 KiB, checked before", each(start, count), None, Some(250.0));
+    let small = Document::parse(b"{\"a\":1}").unwrap();
+    let start = Instant::now();
+    for _ in 0..count {
+        pool.append_document(black_box(&small), NO_TAGS, Durability::Fast).unwrap();
+    }
+    bench.note("append 7 bytes, checked before", each(start, count), None, None);
+    (0..10_000).for_each(|_| {
+        warm();
+    });
+
+    let bounds = pool.bounds().unwrap();
+    let mut message = Message::default();
+    let mut x = 88_172_645_463_325_252u64;
+    let start = Instant::now();
+    for _ in 0..count {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        let seq = bounds.oldest.get() + x % bounds.count();
+        pool.get_into(Seq::new(seq), &mut message).unwrap();
+        black_box(message.data());
+    }
+    bench.note("get 1 KiB, random", each(start, count), None, Some(300.0));
+    let start = Instant::now();
+    let mut read = 0;
+    while read < count {
+        let mut tail = pool.tail(TailOptions::default()).unwrap();
+        while tail.try_next_into(&mut message).unwrap() {
+            black_box(message.data());
+            read += 1;
+        }
+    }
+    bench.note("tail 1 KiB in process", each(start, read), None, Some(200.0));
+    drop(pool);
+    Pool::delete(&path).unwrap();
+}
+
+fn across_processes(bench: &mut Bench, dir: &Path, count: u64) {
+    for writers in [1, 2, 8] {
+        let path = dir.join("writers.plasmite");
+        Pool::create(&path, 8 << 20).unwrap();
+        let ns = processes::writers(&path, writers, count, false);
+        let limit = (writers > 1).then_some(("append 1 KiB by 1 processes", 1.43));
+        bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
+        Pool::delete(&path).unwrap();
+    }
+    let trips = (count / 100).max(200);
+    let futex = processes::futex_round_trip(&dir.join("futex"), trips);
+    bench.note("futex there and back, 2 processes", futex, None, None);
+    let tail = processes::tail_round_trip(&dir.join("trips.plasmite"), trips);
+    bench.note(
+        "append → tail there and back, 2 processes",
+        tail,
+        Some(("futex there and back, 2 processes", 1.3)),
+        None,
+    );
+}
+
+fn durable(bench: &mut Bench, dir: &Path, count: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(dir.join("sync"))
+        .unwrap();
+    file.write_all_at(&vec![1; 1 << 20], 0).unwrap();
+    file.sync_all().unwrap();
+    let text = dense(1024);
+    let start = Instant::now();
+    for n in 0..count {
+        file.write_all_at(text.as_bytes(), n * 1024 % (1 << 20)).unwrap();
+        file.sync_data().unwrap();
+    }
+    bench.note("write 1 KiB and fdatasync", each(start, count), None, None);
+    let limit = Some(("write 1 KiB and fdatasync", 1.2));
+    for (writers, limit) in [(1, limit), (16, Some(("flush 1 KiB by 1 processes", 0.125)))] {
+        let path = dir.join("flush.plasmite");
+        Pool::create(&path, 1 << 20).unwrap();
+        let ns = processes::writers(&path, writers, count * writers, true);
+        bench.note(&format!("flush 1 KiB by {writers} processes"), ns, limit, None);
+        Pool::delete(&path).unwrap();
+    }
+}
+
+/// Not a time: the bytes a pool of 1 MiB takes for each message of 100 bytes, less the message.
+fn bytes_on_top(bench: &mut Bench, dir: &Path) {
+    let path = dir.join("bytes.plasmite");
+    let pool = Pool::create(&path, 1 << 20).unwrap();
+    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(92));
+    while pool.bounds().unwrap().oldest == Seq::FIRST {
+        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    }
+    let each = (1u64 << 20) as f64 / pool.bounds().unwrap().count() as f64 - 100.0;
+    bench.note("bytes on top of a 100-byte message", each, None, Some(48.0));
+}

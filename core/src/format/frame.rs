@@ -1,0 +1,163 @@
+//! Frames: how one message lies in the ring.
+
+use crate::error::{Error, Result};
+use crate::types::{Seq, Timestamp};
+
+/// Bytes of a frame before its payload.
+pub(crate) const HEADER_BYTES: u64 = 36;
+/// Frames start at multiples of this, or of the geometry's larger unit.
+pub(crate) const ALIGN: u64 = 8;
+/// The longest tag in bytes.
+pub(crate) const MAX_TAG_BYTES: usize = 255;
+/// The most bytes all tags of a message may take, a length byte for each included.
+pub(crate) const MAX_TAGS_BYTES: usize = u16::MAX as usize;
+/// `log_before` counts modulo this.
+pub(crate) const LOG_MODULUS: u64 = 1 << 48;
+
+const WORDS: usize = 5;
+const SEQ_MASK: u64 = (1 << 56) - 1;
+
+/// The fields of a frame, taken apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) crc: u32,
+    /// The checksum of the frame before: frames form a chain, so a leftover of an earlier life of the ring is
+    /// never taken for the message that follows.
+    pub(crate) link: u32,
+    pub(crate) seq: Seq,
+    pub(crate) time: Timestamp,
+    pub(crate) log_before: u64,
+    pub(crate) tags_len: u16,
+    pub(crate) payload_len: u32,
+}
+
+/// Words that hold a frame with this payload.
+pub(crate) const fn words_for(payload_len: u64) -> u64 {
+    (HEADER_BYTES + payload_len).div_ceil(8)
+}
+
+/// The first five words of a frame; the upper half of the last one is the payload's first four bytes.
+pub(crate) fn encode(h: &FrameHeader, payload: [u8; 4]) -> [u64; WORDS] {
+    [
+        u64::from(h.crc) | u64::from(h.link) << 32,
+        h.seq.get() & SEQ_MASK,
+        h.time.as_nanos(),
+        (h.log_before % LOG_MODULUS) | u64::from(h.tags_len) << 48,
+        u64::from(h.payload_len) | u64::from(u32::from_le_bytes(payload)) << 32,
+    ]
+}
+
+/// Takes the first five words of a frame apart. None when a reserved bit is set.
+pub(crate) fn decode(words: [u64; WORDS]) -> Option<FrameHeader> {
+    (words[1] & !SEQ_MASK == 0).then_some(FrameHeader {
+        crc: words[0] as u32,
+        link: (words[0] >> 32) as u32,
+        seq: Seq::new(words[1]),
+        time: Timestamp::from_nanos(words[2]),
+        log_before: words[3] % LOG_MODULUS,
+        tags_len: (words[3] >> 48) as u16,
+        payload_len: words[4] as u32,
+    })
+}
+
+/// The checksum of a frame: CRC32C of the payload, then of the header from byte 4 on. In that order the payload's part,
+/// which is nearly all of the work, is done before the lock is taken.
+pub(crate) fn checksum(payload_crc: u32, h: &FrameHeader) -> u32 {
+    let words = encode(h, [0; 4]);
+    let mut bytes = [0u8; HEADER_BYTES as usize];
+    for (chunk, word) in bytes.chunks_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+    }
+    crc32c::crc32c_append(payload_crc, &bytes[4..])
+}
+
+/// The frame in `words`, if it is whole and is message `seq`.
+pub(crate) fn check(words: &[u64], seq: Seq) -> Result<FrameHeader> {
+    let first =
+        words.first_chunk::<WORDS>().ok_or_else(|| Error::corrupt("the frame is cut short"))?;
+    let h = decode(*first)
+        .ok_or_else(|| Error::corrupt("the frame sets bits this version does not know"))?;
+    if h.seq != seq {
+        return Err(Error::corrupt(format!(
+            "the frame found for message {seq} says it is {}",
+            h.seq
+        )));
+    }
+    if words_for(h.payload_len.into()) != words.len() as u64
+        || u32::from(h.tags_len) > h.payload_len
+    {
+        return Err(Error::corrupt(format!("the lengths of message {seq} contradict each other")));
+    }
+    let payload_crc = crc32c::crc32c(payload(words, &h));
+    if checksum(payload_crc, &h) != h.crc {
+        return Err(Error::corrupt(format!("the checksum of message {seq} is wrong")));
+    }
+    Ok(h)
+}
+
+/// The payload of a frame that holds `h.payload_len` bytes of it.
+pub(crate) fn payload<'a>(words: &'a [u64], h: &FrameHeader) -> &'a [u8] {
+    let bytes = crate::sys::bytes_of(words);
+    &bytes[HEADER_BYTES as usize..][..h.payload_len as usize]
+}
+
+/// The tags in checked tag bytes: for each a length byte and the text.
+pub(crate) fn tags(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (len, rest) = bytes.split_first()?;
+        let (tag, rest) = rest.split_at_checked(usize::from(*len))?;
+        bytes = rest;
+        std::str::from_utf8(tag).ok()
+    })
+}
+
+/// Checks tag bytes that come from a file.
+pub(crate) fn check_tags(bytes: &[u8]) -> Result<()> {
+    let total: usize = tags(bytes).map(|tag| tag.len() + 1).sum();
+    if total == bytes.len() && !tags(bytes).any(str::is_empty) {
+        Ok(())
+    } else {
+        Err(Error::corrupt("the tags of the message are damaged"))
+    }
+}
+
+/// Lays tags out as they lie in a frame.
+///
+/// # Errors
+/// Usage for an empty tag, one over 255 bytes, or more than 65,535 bytes of tags.
+pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
+    for tag in tags {
+        let tag = tag.as_ref();
+        let len = u8::try_from(tag.len()).map_err(|_| {
+            Error::usage(format!("a tag of {} bytes is too long", tag.len()))
+                .with_hint(format!("a tag has 1 to {MAX_TAG_BYTES} bytes"))
+        })?;
+        if len == 0 {
+            return Err(Error::usage("a tag is empty").with_hint("leave it out"));
+        }
+        out.push(len);
+        out.extend_from_slice(tag.as_bytes());
+    }
+    let total = out.len() - start;
+    if total > MAX_TAGS_BYTES {
+        return Err(Error::usage(format!("the tags take {total} bytes")).with_hint(format!(
+            "all tags of a message fit in {MAX_TAGS_BYTES} bytes, one more for each tag counted"
+        )));
+    }
+    Ok(())
+}
+
+/// Bytes of a message's JSON line, newline included. `tag_bytes` as they lie in the frame.
+pub(crate) fn line_len(seq: Seq, tag_bytes: &[u8], data_len: u64) -> u64 {
+    const FIXED: usize =
+        r#"{"seq":,"time":"2026-01-01T00:00:00.000000000Z","meta":{"tags":[]},"data":}"#.len() + 1;
+    let digits = u64::from(seq.get().checked_ilog10().unwrap_or(0)) + 1;
+    let mut tags_text = 0;
+    if !tag_bytes.is_empty() {
+        let mut text = String::new();
+        crate::message::write_tags(&mut text, tags(tag_bytes));
+        tags_text = text.len() as u64;
+    }
+    FIXED as u64 + digits + tags_text + data_len
+}

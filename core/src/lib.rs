@@ -1,0 +1,33 @@
+//! Persistent JSON message pools that are just files: the engine.
+//!
+//! A pool is one file of fixed size, a ring of messages. Any number of processes append JSON objects and read them, without a broker; old
+//! messages make room for new ones. `FORMAT.md` describes the file byte by byte.
+//!
+//! ```
+//! use plasmite_core::{Client, DEFAULT_POOL_SIZE_BYTES, Durability, TailOptions};
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! let client = Client::new(dir.path());
+//! let pool = client.open_or_create("docs", DEFAULT_POOL_SIZE_BYTES)?;
+//! let receipt = pool.append(br#"{"kind":"note","text":"hi"}"#, &["note"], Durability::Fast)?;
+//! assert_eq!(pool.get(receipt.seq)?.data(), r#"{"kind":"note","text":"hi"}"#);
+//!
+//! let mut tail = pool.tail(TailOptions { tags: vec!["note".into()], ..Default::default() })?;
+//! assert_eq!(tail.next(None)?.unwrap().seq(), receipt.seq);
+//! # Ok::<(), plasmite_core::Error>(())
+//! ```
+
+mod client;
+mod error;
+mod format;
+pub mod json;
+mod message;
+mod pool;
+mod sys;
+mod types;
+
+pub use client::{Client, DEFAULT_POOL_SIZE_BYTES, Listed, POOL_SUFFIX, default_pool_dir};
+pub use error::{Error, ErrorKind, Result};
+pub use message::Message;
+pub use pool::{Entry, GapPolicy, Info, LogRange, OpenOptions, Pool, Tail, TailOptions};
+pub use types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};

@@ -1,0 +1,112 @@
+//! A message as readers get it, and its envelope as JSON text.
+
+use std::fmt::Write as _;
+
+use crate::error::{Error, Result};
+use crate::format::frame::{self, FrameHeader};
+use crate::types::{Seq, Timestamp};
+
+/// One message, copied out of its pool: it stays what it is while the pool goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// The frame as it lies in the file, in whole words.
+    pub(crate) words: Vec<u64>,
+    pub(crate) header: FrameHeader,
+}
+
+impl Message {
+    /// The message's number in its pool.
+    pub fn seq(&self) -> Seq {
+        self.header.seq
+    }
+
+    /// When it was appended; never earlier than the message before it.
+    pub fn time(&self) -> Timestamp {
+        self.header.time
+    }
+
+    /// The tags, in the order the writer gave them, duplicates kept.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        frame::tags(self.tag_bytes())
+    }
+
+    /// True when every one of `wanted` is among the tags.
+    pub fn has_tags<T: AsRef<str>>(&self, wanted: &[T]) -> bool {
+        wanted.iter().all(|tag| self.tags().any(|t| t == tag.as_ref()))
+    }
+
+    /// The JSON object the writer gave, without whitespace between its tokens.
+    pub fn data(&self) -> &str {
+        // Checked to be UTF-8 when the message was read.
+        std::str::from_utf8(&self.payload()[self.header.tags_len as usize..]).unwrap_or("")
+    }
+
+    /// How many JSON Lines bytes ([`Message::line_len`]) were appended before this message since the pool
+    /// was created, modulo 2⁴⁸.
+    pub fn log_before(&self) -> u64 {
+        self.header.log_before
+    }
+
+    /// The bytes of this message's JSON line, its newline included.
+    pub fn line_len(&self) -> u64 {
+        frame::line_len(self.seq(), self.tag_bytes(), self.data().len() as u64)
+    }
+
+    /// The envelope `{"seq":…,"time":…,"meta":{"tags":[…]},"data":…}`, without a newline.
+    pub fn to_json(&self) -> String {
+        let mut text = String::with_capacity(self.line_len() as usize);
+        self.write_json(&mut text);
+        text
+    }
+
+    /// Appends the envelope to `out`, without a newline.
+    pub fn write_json(&self, out: &mut String) {
+        // Writing into a String can't fail.
+        let _ = write!(
+            out,
+            "{{\"seq\":{},\"time\":\"{}\",\"meta\":{{\"tags\":[",
+            self.seq(),
+            self.time()
+        );
+        write_tags(out, self.tags());
+        out.push_str("]},\"data\":");
+        out.push_str(self.data());
+        out.push('}');
+    }
+
+    /// Appends the envelope and a newline to `out`: [`Message::line_len`] bytes.
+    pub fn write_line(&self, out: &mut String) {
+        self.write_json(out);
+        out.push('\n');
+    }
+
+    /// Takes the frame in `self.words` apart; used by the reader once the copy is known to be whole.
+    pub(crate) fn check(&mut self, seq: Seq) -> Result<()> {
+        let header = frame::check(&self.words, seq)?;
+        let payload = frame::payload(&self.words, &header);
+        frame::check_tags(&payload[..header.tags_len as usize])?;
+        std::str::from_utf8(&payload[header.tags_len as usize..])
+            .map_err(|e| Error::corrupt(format!("the data of the message is not UTF-8: {e}")))?;
+        self.header = header;
+        Ok(())
+    }
+
+    fn payload(&self) -> &[u8] {
+        frame::payload(&self.words, &self.header)
+    }
+
+    fn tag_bytes(&self) -> &[u8] {
+        &self.payload()[..self.header.tags_len as usize]
+    }
+}
+
+/// Appends `"a","b"` for the tags to `out`.
+pub(crate) fn write_tags<'a>(out: &mut String, tags: impl Iterator<Item = &'a str>) {
+    for (i, tag) in tags.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        // A string always has a JSON form.
+        out.push_str(&serde_json::to_string(tag).unwrap_or_default());
+    }
+}

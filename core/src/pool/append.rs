@@ -1,0 +1,309 @@
+//! Appending: a frame is laid out, the lock is taken, room is made, the frame is copied in and published.
+//!
+//! A writer may be killed between any two instructions. What it leaves is always one of two states: the message is not
+//! committed, and everything it wrote lies in bytes and words that nobody looks at; or it is committed, and whole.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::live::{Tip, plausible};
+use super::local::Local;
+use super::lock::{self, Held};
+use super::ring::Ring;
+use super::{Pool, sync};
+use crate::error::{Error, Result};
+use crate::format::frame::{self, FrameHeader};
+use crate::json::Document;
+use crate::sys;
+use crate::types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};
+
+/// One message of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The message's JSON object.
+    pub document: &'a Document<'a>,
+    /// Its tags.
+    pub tags: &'a [&'a str],
+}
+
+impl Pool {
+    /// Checks a JSON object and appends it as one message.
+    ///
+    /// When this returns, every reader of every process sees the message.
+    ///
+    /// # Errors
+    /// Usage when `json` is not one JSON object in UTF-8 (with the byte offset), a tag is empty or over 255 bytes, or the
+    /// message is too large for the pool; NotFound when the pool was deleted; Busy when a writer that lives keeps the
+    /// lock; Permission on a read-only handle; Corrupt; Io when a sync fails.
+    pub fn append<T: AsRef<str>>(
+        &self,
+        json: &[u8],
+        tags: &[T],
+        durability: Durability,
+    ) -> Result<Receipt> {
+        self.append_document(&Document::parse(json)?, tags, durability)
+    }
+
+    /// Appends a checked document as one message.
+    ///
+    /// # Errors
+    /// As [`Pool::append`], but for those of JSON.
+    pub fn append_document<T: AsRef<str>>(
+        &self,
+        document: &Document<'_>,
+        tags: &[T],
+        durability: Durability,
+    ) -> Result<Receipt> {
+        self.writable()?;
+        let frame = Frame::lay_out(document, tags)?;
+        self.check_size(&frame)?;
+        let mut receipt = None;
+        self.commit(std::slice::from_ref(&frame), durability, |r| receipt = Some(r))?;
+        receipt.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "an append gave no receipt"))
+    }
+
+    /// Appends many messages at once: one lock, one wake, consecutive seqs. All of them, or none.
+    ///
+    /// A batch larger than the pool is fine: its first messages make room for its last.
+    ///
+    /// # Errors
+    /// As [`Pool::append`]; `offset` is then the index of the entry that was refused.
+    pub fn append_batch(
+        &self,
+        entries: &[Entry<'_>],
+        durability: Durability,
+    ) -> Result<Vec<Receipt>> {
+        self.writable()?;
+        let mut frames = Vec::with_capacity(entries.len());
+        for (i, entry) in entries.iter().enumerate() {
+            let frame = Frame::lay_out(entry.document, entry.tags)
+                .and_then(|frame| self.check_size(&frame).map(|()| frame))
+                .map_err(|e| e.with_offset(i as u64))?;
+            frames.push(frame);
+        }
+        let mut receipts = Vec::with_capacity(frames.len());
+        if !frames.is_empty() {
+            self.commit(&frames, durability, |r| receipts.push(r))?;
+        }
+        Ok(receipts)
+    }
+
+    fn check_size(&self, frame: &Frame) -> Result<()> {
+        let max = self.max_message_bytes();
+        if frame.payload_len <= max {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the message is too large: it takes {} bytes and the pool holds messages of up to {max}",
+            frame.payload_len
+        ))
+        .with_path(self.path())
+        .with_hint("create the pool with a larger size"))
+    }
+
+    fn commit(
+        &self,
+        frames: &[Frame],
+        durability: Durability,
+        mut receive: impl FnMut(Receipt),
+    ) -> Result<()> {
+        let now = (self.0.options.clock)();
+        self.check_name(now)?;
+        let local = self.0.local.get()?;
+        let last = {
+            let _threads = local.writing();
+            let writer = Writer::lock(self, local)?;
+            let mut tip = writer.tip()?;
+            let mut last = tip.seq;
+            for frame in frames {
+                tip = writer.put(frame, &tip, now, durability)?;
+                last = tip.seq;
+                receive(Receipt { seq: tip.seq, time: tip.time });
+            }
+            last
+        };
+        self.wake();
+        self.check_state()?;
+        if durability == Durability::Flush {
+            self.sync_up_to(local, last)?;
+        }
+        Ok(())
+    }
+
+    /// Asks, under the writer lock, for a sync of everything committed so far; returns the newest message.
+    pub(super) fn set_flush_target(&self, local: &Local) -> Result<Seq> {
+        let _threads = local.writing();
+        let writer = Writer::lock(self, local)?;
+        let newest = writer.tip()?.seq;
+        self.map().flush_target().store(newest.get(), Ordering::Release);
+        Ok(newest)
+    }
+}
+
+/// A frame laid out before any lock is taken: all but the fields that depend on its place in the sequence.
+struct Frame {
+    words: Vec<u64>,
+    payload_crc: u32,
+    payload_len: u64,
+    tags_len: u16,
+    data_len: u64,
+}
+
+impl Frame {
+    fn lay_out<T: AsRef<str>>(document: &Document<'_>, tags: &[T]) -> Result<Self> {
+        let mut tag_bytes = Vec::new();
+        frame::encode_tags(tags, &mut tag_bytes)?;
+        let data = document.as_str().as_bytes();
+        let payload_len = (tag_bytes.len() + data.len()) as u64;
+        let mut words = vec![0; frame::words_for(payload_len) as usize];
+        let payload = &mut sys::bytes_of_mut(&mut words)[frame::HEADER_BYTES as usize..];
+        payload[..tag_bytes.len()].copy_from_slice(&tag_bytes);
+        payload[tag_bytes.len()..][..data.len()].copy_from_slice(data);
+        let payload_crc = crc32c::crc32c(&payload[..payload_len as usize]);
+        Ok(Self {
+            words,
+            payload_crc,
+            payload_len,
+            // `encode_tags` lets no more through.
+            tags_len: tag_bytes.len() as u16,
+            data_len: data.len() as u64,
+        })
+    }
+
+    fn tag_bytes(&self) -> &[u8] {
+        let bytes = sys::bytes_of(&self.words);
+        &bytes[frame::HEADER_BYTES as usize..][..usize::from(self.tags_len)]
+    }
+}
+
+/// The writer lock, held, with what may be done under it.
+pub(super) struct Writer<'a> {
+    pool: &'a Pool,
+    local: &'a Local,
+    ring: Ring<'a>,
+    _held: Option<Held<'a>>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn lock(pool: &'a Pool, local: &'a Local) -> Result<Self> {
+        let waiter = pool.waiter(local);
+        let word = pool.map().writer_lock();
+        let with_path = |e: Error| e.with_path(pool.path());
+        let place =
+            local.place.take(pool.map(), &local.file, waiter.patience).map_err(with_path)?;
+        let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
+        let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
+        let writer = Self { pool, local, ring: pool.ring(), _held: held };
+        // A deleter that died may have removed the file and not said so.
+        if taken_over {
+            pool.check_alive()?
+        } else {
+            pool.check_state()?
+        }
+        Ok(writer)
+    }
+
+    /// What the next append goes on from.
+    fn tip(&self) -> Result<Tip> {
+        let map = self.ring.map;
+        let newest = Seq::new(map.committed().load(Ordering::Acquire));
+        let oldest = Seq::new(map.oldest().load(Ordering::Relaxed));
+        let bounds = Bounds { oldest, newest };
+        if !plausible(bounds, self.ring.geometry) {
+            return Err(self.corrupt(format!("the bounds {oldest}..={newest} can't be")));
+        }
+        let tip = Tip::read(map, newest)
+            .ok_or_else(|| self.corrupt(format!("no tip belongs to message {newest}")))?;
+        tip.checked(self.ring.geometry).map_err(|e| e.with_path(self.pool.path()))
+    }
+
+    /// Makes room, copies the frame in, and publishes it.
+    fn put(&self, frame: &Frame, tip: &Tip, now: Timestamp, durability: Durability) -> Result<Tip> {
+        let map = self.ring.map;
+        let seq = tip.seq.next();
+        if seq >= MAX_SEQ {
+            return Err(
+                Error::usage("the pool has given out its last seq").with_path(self.pool.path())
+            );
+        }
+        let bytes = self.ring.geometry.frame_bytes(frame.payload_len);
+        self.make_room(tip, bytes)?;
+        // Pairs with the acquire fence in `Pool::get_into`: a reader that sees one of the stores below sees `oldest` too.
+        fence(Ordering::Release);
+
+        let mut header = FrameHeader {
+            crc: 0,
+            link: tip.link,
+            seq,
+            time: now.max(tip.time),
+            log_before: tip.log_end % frame::LOG_MODULUS,
+            tags_len: frame.tags_len,
+            payload_len: frame.payload_len as u32,
+        };
+        header.crc = frame::checksum(frame.payload_crc, &header);
+        let payload_start = (frame.words[4] >> 32) as u32;
+        let first = frame::encode(&header, payload_start.to_le_bytes());
+        self.ring.write(tip.tail, &first);
+        self.ring.write(self.ring.advance(tip.tail, 40), &frame.words[5..]);
+        self.ring.set_start(seq, tip.tail);
+
+        let line = frame::line_len(seq, frame.tag_bytes(), frame.data_len);
+        let next = Tip {
+            seq,
+            tail: self.ring.advance(tip.tail, bytes),
+            time: header.time,
+            log_end: tip.log_end.wrapping_add(line),
+            link: header.crc,
+        };
+        next.write(map, tip.seq);
+        if durability == Durability::Flush {
+            map.flush_target().store(seq.get(), Ordering::Release);
+        }
+        // Sequentially consistent for the sake of `Pool::wake`.
+        map.committed().store(seq.get(), Ordering::SeqCst);
+        Ok(next)
+    }
+
+    /// Moves `oldest` on until a frame of `bytes` bytes and one slot are free behind the tip.
+    fn make_room(&self, tip: &Tip, bytes: u64) -> Result<()> {
+        let map = self.ring.map;
+        let geometry = self.ring.geometry;
+        let mut oldest = Seq::new(map.oldest().load(Ordering::Relaxed));
+        let first = oldest;
+        let mut used = self.used(oldest, tip)?;
+        while used + bytes > geometry.ring_bytes
+            || tip.seq.next().get() - oldest.get() >= geometry.slots
+        {
+            if oldest > tip.seq {
+                return Err(self.corrupt("an empty ring has no room".into()));
+            }
+            oldest = oldest.next();
+            let less = self.used(oldest, tip)?;
+            if less >= used {
+                return Err(self
+                    .corrupt(format!("message {oldest} lies before an older one"))
+                    .with_seq(oldest));
+            }
+            used = less;
+        }
+        if oldest != first {
+            sync::allow_eviction(self.pool, self.local, oldest.prev())?;
+            map.oldest().store(oldest.get(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Ring bytes from message `oldest` to the tip; 0 when there is none.
+    fn used(&self, oldest: Seq, tip: &Tip) -> Result<u64> {
+        if oldest > tip.seq {
+            return Ok(0);
+        }
+        let start = self.ring.start_of(oldest).map_err(|e| e.with_path(self.pool.path()))?;
+        Ok(self.ring.distance(start, tip.tail))
+    }
+
+    fn corrupt(&self, message: String) -> Error {
+        Error::corrupt(message)
+            .with_path(self.pool.path())
+            .with_offset(crate::format::header::COMMITTED_SEQ_AT)
+    }
+}

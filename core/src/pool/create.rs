@@ -1,0 +1,70 @@
+//! Creating a pool: complete under its name, or not there.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::{OpenOptions, Pool};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::geometry::Geometry;
+use crate::format::header::StaticHeader;
+use crate::sys::{files, process};
+use crate::types::Timestamp;
+
+impl Pool {
+    /// Creates a pool whose file has exactly `size_bytes` bytes, all of them reserved, and opens it.
+    ///
+    /// The file appears under its name when it is complete and on the disk. Directories above it must exist.
+    ///
+    /// # Errors
+    /// AlreadyExists; Usage for a size that no pool can have (it names the smallest and the largest); NotFound when the
+    /// directory is not there; Permission; Io when the disk has no room for it.
+    pub fn create(path: &Path, size_bytes: u64) -> Result<Self> {
+        let geometry = Geometry::of(size_bytes).map_err(|e| e.with_path(path))?;
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        if std::fs::symlink_metadata(path).is_ok() {
+            return Err(exists(path));
+        }
+        let fail = |e: io::Error| cannot_create(path, size_bytes, &e);
+        let unnamed = files::unnamed(dir).map_err(fail)?;
+        files::reserve(unnamed.file(), size_bytes).map_err(fail)?;
+        let pool_id = files::random_id().map_err(fail)?;
+        let header = StaticHeader { geometry, pool_id, created: Timestamp::now() };
+        let page = header.encode_page(process::boot_id());
+        unnamed.file().write_all_at(&page, 0).map_err(fail)?;
+        unnamed.file().sync_all().map_err(fail)?;
+        let file = unnamed.link(path).map_err(fail)?;
+        files::sync_dir(dir).map_err(fail)?;
+        OpenOptions::new().adopt(file, header, path)
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(ErrorKind::AlreadyExists, "there is something of that name already").with_path(path)
+}
+
+fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EEXIST) => exists(path),
+        Some(libc::ENOSPC | libc::EDQUOT) => Error::new(
+            ErrorKind::Io,
+            format!("there is no room for a pool of {size_bytes} bytes: {error}"),
+        )
+        .with_path(path)
+        .with_hint("ask for a smaller pool, or make room"),
+        Some(libc::EFBIG) => {
+            Error::usage(format!("the file system holds no file of {size_bytes} bytes: {error}"))
+                .with_path(path)
+        }
+        Some(libc::ENAMETOOLONG | libc::ELOOP) => {
+            Error::usage(format!("the pool's path can't be used: {error}")).with_path(path)
+        }
+        Some(libc::ENOTDIR) => {
+            Error::usage("a part of the path is no directory".to_owned()).with_path(path)
+        }
+        _ => Error::io("create the pool", path, error),
+    }
+}

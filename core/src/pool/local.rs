@@ -1,0 +1,74 @@
+//! What belongs to one process: its open file description, its place, and the locks between its threads.
+
+use std::fs::File;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::place::OwnPlace;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::replaceable::Replaceable;
+use crate::sys::{files, fork};
+
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) file: File,
+    pub(super) place: OwnPlace,
+    writable: bool,
+    generation: u32,
+    /// One thread of the process at a time asks for the writer lock.
+    writing: Mutex<()>,
+    syncing: Mutex<()>,
+}
+
+impl Local {
+    fn new(file: File, writable: bool) -> Self {
+        Self {
+            file,
+            writable,
+            place: OwnPlace::new(),
+            generation: fork::generation(),
+            writing: Mutex::new(()),
+            syncing: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn syncing(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The [`Local`] of this process: a forked child gets one of its own, because it shares neither its parent's place nor
+/// the state of its parent's locks, which a thread that does not exist in the child may hold.
+#[derive(Debug)]
+pub(super) struct PerProcess(Replaceable<Local>);
+
+impl PerProcess {
+    pub(super) fn new(file: File, writable: bool) -> Self {
+        Self(Replaceable::new(Local::new(file, writable)))
+    }
+
+    /// This process' own; made anew in a forked child.
+    pub(super) fn get(&self) -> Result<&Local> {
+        let local = self.0.get();
+        if local.generation == fork::generation() { Ok(local) } else { self.renew(local) }
+    }
+
+    /// The file, for what does not lock: this process' own or its parent's.
+    pub(super) fn file(&self) -> &File {
+        &self.0.get().file
+    }
+
+    fn renew(&self, parents: &Local) -> Result<&Local> {
+        let renewed = files::reopen(&parents.file, parents.writable).and_then(|file| {
+            // Let go of the parent's description, so that the kernel sees the parent's death.
+            files::replace_descriptor(&parents.file, &file)?;
+            Ok(self.0.replace(parents, Local::new(file, parents.writable)))
+        });
+        renewed.map_err(|e| {
+            Error::new(ErrorKind::Io, format!("cannot open the pool again after fork: {e}"))
+        })
+    }
+}

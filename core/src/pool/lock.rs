@@ -1,0 +1,140 @@
+//! A lock in the pool file that the death of its holder can't keep.
+//!
+//! The word: bits 0–30 the holder's place plus one (0: free), bit 31 "someone sleeps", bits 32–63 a count of
+//! acquisitions, so that no two holdings look the same.
+
+use std::fs::File;
+use std::hint;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::place::{self, Holder, Place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::futex;
+use crate::sys::map::Map;
+
+const HOLDER: u64 = 0x7fff_ffff;
+const SLEEPERS: u64 = 1 << 31;
+const LOW: u64 = 0xffff_ffff;
+
+/// Looks at the word before the first sleep: about as long as an append of a small message takes.
+const SPINS: u32 = 100;
+/// The longest sleep before the holder's life is looked into.
+const SLEEP: Duration = Duration::from_millis(10);
+/// How long a holding is taken for a living one.
+const GRACE: Duration = Duration::from_millis(2);
+
+/// What a waiting process needs to find out about holders.
+#[derive(Clone, Copy)]
+pub(super) struct Waiter<'a> {
+    pub(super) map: &'a Map,
+    pub(super) file: &'a File,
+    /// How long one holding may last before the wait ends with Busy.
+    pub(super) patience: Duration,
+}
+
+/// The lock, held.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    word: &'a AtomicU64,
+    /// All sleepers are woken at the end rather than one.
+    wake_all: bool,
+    /// The last holder died in here.
+    pub(super) taken_over: bool,
+}
+
+/// Takes the lock, or gives up once `done` says that it is not needed any more.
+pub(super) fn acquire<'a>(
+    word: &'a AtomicU64,
+    place: &Place<'_>,
+    waiter: Waiter<'_>,
+    wake_all: bool,
+    done: impl Fn() -> bool,
+) -> Result<Option<Held<'a>>> {
+    let mine = u64::from(place.number) + 1;
+    let held = |taken_over| Ok(Some(Held { word, wake_all, taken_over }));
+    for _ in 0..SPINS {
+        let now = word.load(Ordering::Relaxed);
+        if now & LOW == 0 && exchange(word, now, mine) {
+            return held(false);
+        }
+        hint::spin_loop();
+    }
+    let mut seen = word.load(Ordering::Relaxed) >> 32;
+    let mut since = Instant::now();
+    loop {
+        if done() {
+            return Ok(None);
+        }
+        let now = word.load(Ordering::Relaxed);
+        if now & LOW == 0 {
+            // Others may sleep too: whoever waited wakes the next at the end.
+            if exchange(word, now, mine | SLEEPERS) {
+                return held(false);
+            }
+            continue;
+        }
+        if now >> 32 != seen {
+            seen = now >> 32;
+            since = Instant::now();
+        }
+        let holder = (now & HOLDER) as u32;
+        if u64::from(holder) == mine || holder == 0 {
+            // We don't hold it, so the last owner of our place died holding it.
+            if exchange(word, now, mine | SLEEPERS) {
+                return held(true);
+            }
+            continue;
+        }
+        if since.elapsed() >= GRACE {
+            match place::holder(waiter.map, waiter.file, holder - 1)? {
+                Holder::Dead(fence) => {
+                    let won = exchange(word, now, mine | SLEEPERS);
+                    drop(fence);
+                    if won {
+                        return held(true);
+                    }
+                    continue;
+                }
+                Holder::Alive(id) if since.elapsed() >= waiter.patience => {
+                    return Err(Error::new(
+                        ErrorKind::Busy,
+                        format!(
+                            "process {} has held the pool's lock for {:?}",
+                            id.pid,
+                            since.elapsed()
+                        ),
+                    )
+                    .with_hint("it may be stopped: let it go on (kill -CONT) or end it"));
+                }
+                Holder::Alive(_) => {}
+            }
+        }
+        if waiter.map.is_poisoned() {
+            return Err(Error::corrupt("the file became shorter while it was in use"));
+        }
+        let asleep = now | SLEEPERS;
+        if now == asleep
+            || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            let sleep = if since.elapsed() < GRACE { GRACE } else { SLEEP };
+            futex::wait_low(word, asleep as u32, sleep);
+        }
+    }
+}
+
+/// Acquire order: pairs with the release in `Held::drop`. After the death of a holder the CPU's own coherence does: what
+/// it had stored before it was killed is there.
+fn exchange(word: &AtomicU64, now: u64, low: u64) -> bool {
+    let next = (now & !LOW).wrapping_add(1 << 32) | low;
+    word.compare_exchange(now, next, Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let before = self.word.fetch_and(!LOW, Ordering::Release);
+        if before & SLEEPERS != 0 {
+            futex::wake_low(self.word, if self.wake_all { i32::MAX } else { 1 });
+        }
+    }
+}

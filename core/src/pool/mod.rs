@@ -1,0 +1,200 @@
+//! A pool: one bounded file of messages, open in this process.
+
+mod append;
+mod create;
+mod delete;
+mod info;
+mod live;
+mod local;
+mod lock;
+mod open;
+mod place;
+mod read;
+mod recover;
+mod ring;
+mod search;
+mod sync;
+mod tail;
+mod wait;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use append::Entry;
+pub use info::Info;
+pub use open::OpenOptions;
+pub use search::LogRange;
+pub use tail::{GapPolicy, Tail, TailOptions};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::geometry::Geometry;
+use crate::format::header::{STATE_DELETED, StaticHeader};
+use crate::sys::files;
+use crate::sys::map::Map;
+use crate::types::{Bounds, Timestamp};
+use local::{Local, PerProcess};
+use lock::Waiter;
+use recover::Recovered;
+use ring::Ring;
+
+/// How often a handle that is in use makes sure that its file still has a name.
+const LOOK_FOR_NAME: Duration = Duration::from_millis(50);
+
+/// An open pool. Cheap to clone; any number of threads may use one handle, and any number of handles and processes one pool.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    header: StaticHeader,
+    map: Map,
+    local: PerProcess,
+    read_only: bool,
+    options: OpenOptions,
+    /// What a reader that may not write sees of a pool that was not recovered since the last boot.
+    frozen: Option<Recovered>,
+    /// When to look again whether the file still has a name, in nanoseconds since 1970.
+    next_look: AtomicU64,
+}
+
+impl Pool {
+    /// Opens a pool for reading and writing. [`OpenOptions`] has the choices.
+    ///
+    /// # Errors
+    /// NotFound, Permission, Corrupt, or Usage for something that is no pool of this format version.
+    pub fn open(path: &Path) -> Result<Self> {
+        OpenOptions::new().open(path)
+    }
+
+    /// Opens a pool for reading only: read permission on the file is enough.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        OpenOptions::new().read_only(true).open(path)
+    }
+
+    /// The path the pool was opened by.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The open pool file, for its metadata.
+    pub fn file(&self) -> &File {
+        self.0.local.file()
+    }
+
+    /// True when this handle can't append.
+    pub fn is_read_only(&self) -> bool {
+        self.0.read_only
+    }
+
+    /// A random number given to the pool when it was created.
+    pub fn id(&self) -> [u8; 16] {
+        self.0.header.pool_id
+    }
+
+    /// The largest payload of one message, in bytes: its data, and for each tag its length and one.
+    pub fn max_message_bytes(&self) -> u64 {
+        self.geometry().max_payload()
+    }
+
+    /// What is retained now. No system call.
+    ///
+    /// # Errors
+    /// NotFound when the pool was deleted, Corrupt when the header is damaged.
+    pub fn bounds(&self) -> Result<Bounds> {
+        self.check_state()?;
+        self.current_bounds()
+    }
+
+    /// Looks, at the cost of a system call, whether the pool still has a file.
+    ///
+    /// # Errors
+    /// NotFound when it was deleted.
+    pub fn check_alive(&self) -> Result<()> {
+        self.check_state()?;
+        match files::is_unlinked(self.file()) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(self.deleted()),
+            Err(e) => Err(Error::io("look at the pool", self.path(), &e)),
+        }
+    }
+
+    fn geometry(&self) -> &Geometry {
+        &self.0.header.geometry
+    }
+
+    fn map(&self) -> &Map {
+        &self.0.map
+    }
+
+    fn ring(&self) -> Ring<'_> {
+        Ring { map: self.map(), geometry: self.geometry() }
+    }
+
+    fn current_bounds(&self) -> Result<Bounds> {
+        match self.frozen() {
+            Some(recovered) => Ok(recovered.bounds),
+            None => self.map().bounds(self.geometry()).map_err(|e| e.with_path(self.path())),
+        }
+    }
+
+    /// Set in a read-only handle until a writer recovers the pool.
+    fn frozen(&self) -> Option<&Recovered> {
+        self.0.frozen.as_ref().filter(|f| self.map().boot_id() == f.boot_id)
+    }
+
+    /// The flag that a deleter leaves, and the mark of a file that shrank: two loads.
+    fn check_state(&self) -> Result<()> {
+        if self.map().is_poisoned() {
+            return Err(self.shrunk());
+        }
+        if self.map().state().load(Ordering::Acquire) == STATE_DELETED {
+            return Err(self.deleted());
+        }
+        Ok(())
+    }
+
+    /// The same, and now and then a look for the file's name: someone may have removed the file without telling.
+    fn check_name(&self, now: Timestamp) -> Result<()> {
+        let next = self.0.next_look.load(Ordering::Relaxed);
+        // The second clause is for a clock that was set back.
+        if now.as_nanos() < next && now.as_nanos() + 2 * LOOK_FOR_NAME.as_nanos() as u64 > next {
+            return self.check_state();
+        }
+        let next = now.as_nanos().saturating_add(LOOK_FOR_NAME.as_nanos() as u64);
+        self.0.next_look.store(next, Ordering::Relaxed);
+        self.check_alive()
+    }
+
+    fn deleted(&self) -> Error {
+        Error::new(ErrorKind::NotFound, "the pool was deleted").with_path(self.path())
+    }
+
+    fn shrunk(&self) -> Error {
+        let size = self.file().metadata().map_or(0, |m| m.len());
+        Error::corrupt(format!(
+            "the pool's file became shorter while it was in use: size={size}, once {}",
+            self.geometry().size_bytes
+        ))
+        .with_path(self.path())
+        .with_offset(size)
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.0.read_only {
+            return Err(Error::new(ErrorKind::Permission, "the pool was opened for reading only")
+                .with_path(self.path()));
+        }
+        Ok(())
+    }
+
+    fn waiter<'a>(&'a self, local: &'a Local) -> Waiter<'a> {
+        Waiter { map: self.map(), file: &local.file, patience: self.0.options.patience }
+    }
+}

@@ -1,0 +1,141 @@
+//! Opening a pool: what is not a pool of this version is refused by name, and what a power loss left is put right.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::local::PerProcess;
+use super::{Pool, Shared, recover};
+use crate::error::{Error, Result};
+use crate::format::header::{STATIC_BYTES, StaticHeader};
+use crate::sys::files;
+use crate::sys::map::Map;
+use crate::sys::process;
+use crate::types::Timestamp;
+
+/// How a pool is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    pub(super) read_only: bool,
+    pub(super) patience: Duration,
+    pub(super) clock: fn() -> Timestamp,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { read_only: false, patience: Duration::from_secs(2), clock: Timestamp::now }
+    }
+}
+
+impl OpenOptions {
+    /// For reading and writing, with a patience of two seconds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens for reading only, for which read permission on the file is enough.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// How long a writer that lives may keep the pool's lock (stopped, or in a debugger) before others get Busy.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Where the times of messages come from, instead of the system's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: fn() -> Timestamp) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the pool at `path`.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub fn open(&self, path: &Path) -> Result<Pool> {
+        let file = files::open(path, !self.read_only).map_err(|e| cannot_open(path, &e))?;
+        let header = read_static(&file, path)?;
+        self.adopt(file, header, path)
+    }
+
+    /// Makes a handle of an open file whose header was read.
+    pub(super) fn adopt(&self, file: File, header: StaticHeader, path: &Path) -> Result<Pool> {
+        let map = Map::new(&file, header.geometry.size_bytes, !self.read_only)
+            .map_err(|e| Error::io("map the pool into memory", path, &e))?;
+        let mut shared = Shared {
+            path: path.to_owned(),
+            header,
+            map,
+            local: PerProcess::new(file, !self.read_only),
+            read_only: self.read_only,
+            options: self.clone(),
+            frozen: None,
+            next_look: AtomicU64::new(0),
+        };
+        let boot_id = process::boot_id();
+        if shared.map.boot_id() != boot_id {
+            let ring = super::Ring { map: &shared.map, geometry: &shared.header.geometry };
+            if self.read_only {
+                shared.frozen = Some(recover::survey(ring));
+            } else {
+                recover::recover(ring, shared.local.file(), boot_id, self.patience)
+                    .map_err(|e| e.with_path(path))?;
+            }
+        }
+        let pool = Pool(Arc::new(shared));
+        pool.check_alive()?;
+        pool.current_bounds()?;
+        Ok(pool)
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EISDIR) => no_file(path, "a directory"),
+        // A FIFO or socket, or a device that nothing drives.
+        Some(libc::ENXIO | libc::ENODEV) => no_file(path, "no regular file"),
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            Error::new(crate::ErrorKind::NotFound, "there is no such pool").with_path(path)
+        }
+        Some(libc::ENAMETOOLONG | libc::ELOOP) => {
+            Error::usage(format!("the pool's path can't be used: {error}")).with_path(path)
+        }
+        _ => Error::io("open the pool", path, error),
+    }
+}
+
+fn no_file(path: &Path, what: &str) -> Error {
+    Error::usage(format!("the path is {what}, not a pool")).with_path(path)
+}
+
+fn read_static(file: &File, path: &Path) -> Result<StaticHeader> {
+    let fail = |e: io::Error| Error::io("read the pool", path, &e);
+    let metadata = file.metadata().map_err(fail)?;
+    if metadata.is_dir() {
+        return Err(no_file(path, "a directory"));
+    }
+    if !metadata.is_file() {
+        return Err(no_file(path, "no regular file"));
+    }
+    let mut start = [0; STATIC_BYTES];
+    let mut filled = 0;
+    while filled < start.len() {
+        match file.read_at(&mut start[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(fail(e)),
+        }
+    }
+    StaticHeader::decode(&start[..filled], metadata.len(), path)
+}

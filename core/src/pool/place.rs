@@ -1,0 +1,154 @@
+//! The participant table: each writer has a place in it, whose byte it keeps locked while it lives.
+//!
+//! Most places are kept for the life of the handle. The last few are lent for one operation at a time, so that any number
+//! of writers get on.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::header::{PARTICIPANT_BYTES, PARTICIPANTS, PARTICIPANTS_AT};
+use crate::sys::map::Map;
+use crate::sys::ofd::{self, Byte};
+use crate::sys::process::ProcessId;
+
+/// Places from here on are lent.
+const FIRST_LENT: u32 = PARTICIPANTS - 32;
+/// How often a writer that found every place taken looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// A writer's own place, once it has one. Belongs to one open file description.
+#[derive(Debug)]
+pub(super) struct OwnPlace {
+    /// The place plus one; 0: none yet.
+    kept: AtomicU32,
+    me: ProcessId,
+}
+
+/// The right to put a place into a lock word.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    pub(super) number: u32,
+    file: &'a File,
+    lent: bool,
+}
+
+impl OwnPlace {
+    pub(super) fn new() -> Self {
+        Self { kept: AtomicU32::new(0), me: ProcessId::current() }
+    }
+
+    /// This handle's place, or a lent one. Two threads may come here at once.
+    pub(super) fn take<'a>(
+        &self,
+        map: &Map,
+        file: &'a File,
+        patience: Duration,
+    ) -> Result<Place<'a>> {
+        match self.kept.load(Ordering::Acquire) {
+            0 => self.find(map, file, patience),
+            kept => Ok(Place { number: kept - 1, file, lent: false }),
+        }
+    }
+
+    fn find<'a>(&self, map: &Map, file: &'a File, patience: Duration) -> Result<Place<'a>> {
+        let first = self.me.pid % FIRST_LENT;
+        let kept = (0..FIRST_LENT).map(|i| (first + i) % FIRST_LENT);
+        for number in kept {
+            if self.try_take(map, file, number)? {
+                // Another thread may have taken one meanwhile: keep the first, both are ours until the file closes.
+                let _ =
+                    self.kept.compare_exchange(0, number + 1, Ordering::AcqRel, Ordering::Relaxed);
+                return Ok(Place { number, file, lent: false });
+            }
+        }
+        let start = Instant::now();
+        loop {
+            for number in FIRST_LENT..PARTICIPANTS {
+                if self.try_take(map, file, number)? {
+                    return Ok(Place { number, file, lent: true });
+                }
+            }
+            if start.elapsed() >= patience {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("all {PARTICIPANTS} places for writers of the pool are taken"),
+                )
+                .with_hint("close writers that are idle, or try again"));
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn try_take(&self, map: &Map, file: &File, number: u32) -> Result<bool> {
+        let locked = ofd::try_lock(file, Byte::Place(number)).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("cannot lock a place in the pool: {e}"))
+        })?;
+        if locked {
+            write_record(map, number, self.me);
+        }
+        Ok(locked)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.lent {
+            ofd::unlock(self.file, Byte::Place(self.number));
+        }
+    }
+}
+
+/// What can be said of the holder of a place.
+pub(super) enum Holder<'a> {
+    /// Gone; and while the fence is held, nobody can take the place.
+    Dead(Option<Fence<'a>>),
+    /// Alive, or not known to be dead.
+    Alive(ProcessId),
+}
+
+/// Keeps a place from being taken.
+pub(super) struct Fence<'a> {
+    file: &'a File,
+    number: u32,
+}
+
+impl Drop for Fence<'_> {
+    fn drop(&mut self) {
+        ofd::unlock(self.file, Byte::Place(self.number));
+    }
+}
+
+/// Asks the kernel whether the process that took place `number` lives.
+///
+/// Its byte is free: it is dead. Its byte is held: it lives, or a forked child keeps its description open; then its record
+/// tells, if it is of this pid namespace.
+pub(super) fn holder<'a>(map: &Map, file: &'a File, number: u32) -> Result<Holder<'a>> {
+    if number >= PARTICIPANTS {
+        return Err(Error::corrupt(format!("the lock names place {number} of {PARTICIPANTS}")));
+    }
+    match ofd::try_lock(file, Byte::Place(number)) {
+        Ok(true) => Ok(Holder::Dead(Some(Fence { file, number }))),
+        Ok(false) => {
+            let id = read_record(map, number);
+            Ok(if id.is_known_dead() { Holder::Dead(None) } else { Holder::Alive(id) })
+        }
+        Err(e) => Err(Error::new(ErrorKind::Io, format!("cannot ask for a lock of the pool: {e}"))),
+    }
+}
+
+fn write_record(map: &Map, number: u32, id: ProcessId) {
+    let at = PARTICIPANTS_AT + u64::from(number) * PARTICIPANT_BYTES;
+    let who = u64::from(id.pid) | u64::from(id.pid_namespace) << 32;
+    map.word(at + 8).store(id.start_time, Ordering::Relaxed);
+    map.word(at).store(who, Ordering::Release);
+}
+
+fn read_record(map: &Map, number: u32) -> ProcessId {
+    let at = PARTICIPANTS_AT + u64::from(number) * PARTICIPANT_BYTES;
+    let who = map.word(at).load(Ordering::Acquire);
+    let start_time = map.word(at + 8).load(Ordering::Relaxed);
+    ProcessId { pid: who as u32, pid_namespace: (who >> 32) as u32, start_time }
+}

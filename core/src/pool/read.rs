@@ -1,0 +1,117 @@
+//! Reading: a copy, and a look whether it was overtaken.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::Pool;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::FrameHeader;
+use crate::message::Message;
+use crate::types::Seq;
+
+/// What came of an attempt to read a message.
+pub(super) enum Read<T> {
+    /// It was there all the time.
+    Whole(T),
+    /// It is not retained, or stopped to be while it was read.
+    Gone,
+}
+
+impl Pool {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// NotFound with `seq` when it is not retained: zero, not yet written, or overwritten. Corrupt when the file is damaged.
+    pub fn get(&self, seq: Seq) -> Result<Message> {
+        let mut message = Message::default();
+        self.get_into(seq, &mut message)?;
+        Ok(message)
+    }
+
+    /// The same into a message whose memory is used again. After an error its content is unspecified.
+    ///
+    /// # Errors
+    /// As [`Pool::get`].
+    pub fn get_into(&self, seq: Seq, message: &mut Message) -> Result<()> {
+        self.check_state()?;
+        match self.read_into(seq, message)? {
+            Read::Whole(()) => Ok(()),
+            Read::Gone => Err(self.not_retained(seq)),
+        }
+    }
+
+    fn not_retained(&self, seq: Seq) -> Error {
+        let error = Error::new(ErrorKind::NotFound, format!("message {seq} is not in the pool"));
+        let error = match self.current_bounds() {
+            Ok(b) if b.is_empty() => error.with_hint("the pool holds no message"),
+            Ok(b) => error.with_hint(format!("it holds {} to {}", b.oldest, b.newest)),
+            Err(_) => error,
+        };
+        error.with_seq(seq)
+    }
+
+    /// Copies message `seq` and checks the copy.
+    pub(super) fn read_into(&self, seq: Seq, message: &mut Message) -> Result<Read<()>> {
+        let ring = self.ring();
+        let mut at = 0;
+        let copied = self.while_retained(seq, |start| {
+            at = ring.file_offset(start);
+            ring.read_frame(start, &mut message.words)
+        })?;
+        match copied {
+            Read::Gone => Ok(Read::Gone),
+            Read::Whole(true) => match message.check(seq) {
+                Ok(()) => Ok(Read::Whole(())),
+                Err(e) => Err(self.damaged(e, seq, at)),
+            },
+            Read::Whole(false) => {
+                Err(self.damaged(Error::corrupt(format!("message {seq} has no frame")), seq, at))
+            }
+        }
+    }
+
+    /// The frame header of message `seq`; its checksum is not looked at.
+    pub(super) fn read_header(&self, seq: Seq) -> Result<Read<FrameHeader>> {
+        let ring = self.ring();
+        let mut at = 0;
+        let header = self.while_retained(seq, |start| {
+            at = ring.file_offset(start);
+            ring.header_at(start)
+        })?;
+        match header {
+            Read::Gone => Ok(Read::Gone),
+            Read::Whole(Some(header)) if header.seq == seq => Ok(Read::Whole(header)),
+            Read::Whole(_) => {
+                Err(self.damaged(Error::corrupt(format!("message {seq} has no frame")), seq, at))
+            }
+        }
+    }
+
+    /// Runs `copy` on the place of message `seq`, and tells whether the message was retained all the while.
+    fn while_retained<T>(&self, seq: Seq, copy: impl FnOnce(u64) -> T) -> Result<Read<T>> {
+        if !self.current_bounds()?.contains(seq) {
+            return Ok(Read::Gone);
+        }
+        let start = self.ring().start_of(seq);
+        let copied = start.map(copy);
+        // Pairs with the release fence in `Writer::put`: if anything that was read above had been overwritten for a later
+        // message, then the `oldest` stored before that is seen here.
+        fence(Ordering::Acquire);
+        let oldest = match self.frozen() {
+            Some(recovered) => recovered.bounds.oldest.get(),
+            None => self.map().oldest().load(Ordering::Relaxed),
+        };
+        if oldest > seq.get() {
+            return Ok(Read::Gone);
+        }
+        if self.map().is_poisoned() {
+            return Err(self.shrunk());
+        }
+        Ok(Read::Whole(copied.map_err(|e| e.with_path(self.path()))?))
+    }
+
+    fn damaged(&self, error: Error, seq: Seq, at: u64) -> Error {
+        error.with_path(self.path()).with_seq(seq).with_offset(at).with_hint(
+            "the file was changed by something other than Plasmite, or the disk returned other bytes than were written",
+        )
+    }
+}

@@ -1,0 +1,261 @@
+//! Recovery: what is kept of a pool that was last used during another boot of the machine.
+//!
+//! After a power loss the file holds, page by page, any state that memory had since the last sync. Frames tell for themselves
+//! whether they are whole: by their checksum, their seq, and their link to the frame before. What is kept is the unbroken run
+//! of whole frames around the last message that is known to be durable; see `FORMAT.md` for why that run holds every
+//! message that `flush` had promised.
+//!
+//! A death during recovery is harmless: until the boot's id is stored, the next to open does it all again.
+
+use std::fs::File;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::live::Tip;
+use super::ring::Ring;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{self, FrameHeader};
+use crate::format::header;
+use crate::message::Message;
+use crate::sys::ofd::{self, Byte};
+use crate::types::{Bounds, MAX_SEQ, Seq, Timestamp};
+
+/// How often a process looks again whether another has finished recovering.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// The least time given to another process' recovery, which reads the whole ring.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a scan of a pool found.
+#[derive(Clone, Debug)]
+pub(super) struct Recovered {
+    pub(super) bounds: Bounds,
+    pub(super) tip: Tip,
+    /// The boot's id in the header when the scan was made.
+    pub(super) boot_id: [u8; 16],
+    /// Messages newer than the anchor, which the index may not know, and where they start.
+    found: Vec<(Seq, u64)>,
+}
+
+/// Scans without writing, for a reader that may not write.
+pub(super) fn survey(ring: Ring<'_>) -> Recovered {
+    Scan::new(ring, true).run()
+}
+
+/// Puts the pool right, unless another process does or did.
+pub(super) fn recover(
+    ring: Ring<'_>,
+    file: &File,
+    current_boot: [u8; 16],
+    patience: Duration,
+) -> Result<()> {
+    let fail =
+        |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot recover the pool: {e}"));
+    let start = Instant::now();
+    while !ofd::try_lock(file, Byte::Recovery).map_err(fail)? {
+        if start.elapsed() > patience.max(PATIENCE) {
+            return Err(Error::new(ErrorKind::Busy, "another process is recovering the pool")
+                .with_hint("try again when it is done"));
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    let result = loop {
+        match recover_alone(ring, file, current_boot) {
+            // A process that is just starting a child may hold a description a moment longer than its handle.
+            Err(e) if e.kind() == ErrorKind::Busy && start.elapsed() < patience => {
+                thread::sleep(LOOK_AGAIN);
+            }
+            result => break result,
+        }
+    };
+    ofd::unlock(file, Byte::Recovery);
+    result
+}
+
+fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<()> {
+    let map = ring.map;
+    if map.boot_id() == current_boot {
+        return Ok(());
+    }
+    let fail =
+        |e: std::io::Error| Error::new(ErrorKind::Io, format!("cannot recover the pool: {e}"));
+    if ofd::any_place_held(file).map_err(fail)? {
+        return Err(Error::new(
+            ErrorKind::Busy,
+            "the pool is in use under another boot id than this process sees",
+        )
+        .with_hint("use it from one kernel only"));
+    }
+    let recovered = Scan::new(ring, false).run();
+    for (seq, place) in &recovered.found {
+        ring.set_start(*seq, *place);
+    }
+    // The index first: the words below rely on it, and a second power loss may come at any time.
+    file.sync_data().map_err(fail)?;
+    let Bounds { oldest, newest } = recovered.bounds;
+    map.writer_lock().store(0, Ordering::Relaxed);
+    map.sync_lock().store(0, Ordering::Relaxed);
+    map.waiters().store(0, Ordering::Relaxed);
+    map.sync_failures().store(0, Ordering::Relaxed);
+    recovered.tip.write_alone(map);
+    map.oldest().store(oldest.get(), Ordering::Relaxed);
+    for word in [map.flush_target(), map.durable(), map.persisted()] {
+        word.store(newest.get(), Ordering::Relaxed);
+    }
+    map.committed().store(newest.get(), Ordering::Release);
+    file.sync_data().map_err(fail)?;
+    if map.is_poisoned() {
+        return Err(Error::corrupt("the pool's file became shorter while it was recovered"));
+    }
+    map.set_boot_id(current_boot);
+    Ok(())
+}
+
+/// A whole frame and its place.
+#[derive(Clone, Copy)]
+struct Found {
+    header: FrameHeader,
+    start: u64,
+    end: u64,
+    bytes: u64,
+    line_len: u64,
+}
+
+struct Scan<'a> {
+    ring: Ring<'a>,
+    /// Keep only messages that the index knows.
+    by_index: bool,
+    message: Message,
+    /// Bytes that may still be read: a forged file can't make the scan read its ring over and over.
+    budget: u64,
+}
+
+impl<'a> Scan<'a> {
+    fn new(ring: Ring<'a>, by_index: bool) -> Self {
+        let budget = ring.geometry.ring_bytes.saturating_mul(4);
+        Self { ring, by_index, message: Message::default(), budget }
+    }
+
+    fn run(mut self) -> Recovered {
+        let map = self.ring.map;
+        let geometry = *self.ring.geometry;
+        let word = |w: &std::sync::atomic::AtomicU64| Seq::new(w.load(Ordering::Relaxed));
+        let durable = word(map.durable());
+        let committed = word(map.committed()).min(MAX_SEQ.prev());
+        let oldest_said = word(map.oldest()).max(Seq::FIRST);
+
+        let Some(anchor) = self.anchor(durable, committed) else {
+            return self.nothing(durable.max(committed).min(MAX_SEQ.prev()));
+        };
+        let mut total = anchor.bytes;
+        let mut count = 1;
+        let mut found = Vec::new();
+        let mut last = anchor;
+        while count < geometry.slots && last.header.seq.next() < MAX_SEQ {
+            let Some(next) = self.frame(last.header.seq.next(), last.end) else { break };
+            let in_index = self.ring.start_of(next.header.seq).is_ok_and(|s| s == next.start);
+            if next.header.link != last.header.crc
+                || total + next.bytes > geometry.ring_bytes
+                || (self.by_index && !in_index)
+            {
+                break;
+            }
+            found.push((next.header.seq, next.start));
+            total += next.bytes;
+            count += 1;
+            last = next;
+        }
+        let mut first = anchor;
+        while count < geometry.slots && first.header.seq > oldest_said {
+            let Some(before) = self.indexed(first.header.seq.prev()) else { break };
+            if before.end != first.start
+                || first.header.link != before.header.crc
+                || total + before.bytes > geometry.ring_bytes
+            {
+                break;
+            }
+            total += before.bytes;
+            count += 1;
+            first = before;
+        }
+        let log_low = last.header.log_before.wrapping_add(last.line_len);
+        let tip = Tip {
+            seq: last.header.seq,
+            tail: last.end,
+            time: last.header.time,
+            log_end: near(self.log_reference(), log_low),
+            link: last.header.crc,
+        };
+        let bounds = Bounds { oldest: first.header.seq, newest: last.header.seq };
+        Recovered { bounds, tip, boot_id: map.boot_id(), found }
+    }
+
+    /// A message of the run that is kept. While one newer than `durable` may have been promised, neither `durable` nor the
+    /// message after it were both overwritten (`sync::allow_eviction`); when neither is there, nothing was promised, and
+    /// the newest whole message does.
+    fn anchor(&mut self, durable: Seq, committed: Seq) -> Option<Found> {
+        let promised = [durable, durable.next()];
+        if let Some(found) = promised.into_iter().find_map(|seq| self.indexed(seq)) {
+            return Some(found);
+        }
+        let lowest = committed.get().saturating_sub(self.ring.geometry.slots - 1).max(1);
+        (lowest..=committed.get()).rev().find_map(|seq| self.indexed(Seq::new(seq)))
+    }
+
+    /// Message `seq`, where the index says it is.
+    fn indexed(&mut self, seq: Seq) -> Option<Found> {
+        let start = self.ring.start_of(seq).ok()?;
+        self.frame(seq, start)
+    }
+
+    /// Message `seq`, if its frame lies whole at `start`.
+    fn frame(&mut self, seq: Seq, start: u64) -> Option<Found> {
+        let header = self.ring.header_at(start)?;
+        if header.seq != seq || seq == Seq::ZERO || seq >= MAX_SEQ {
+            return None;
+        }
+        let bytes = self.ring.geometry.frame_bytes(header.payload_len.into());
+        self.budget = self.budget.checked_sub(bytes)?;
+        if bytes > self.ring.geometry.ring_bytes
+            || !self.ring.read_frame(start, &mut self.message.words)
+        {
+            return None;
+        }
+        self.message.check(seq).ok()?;
+        let end = self.ring.advance(start, bytes);
+        Some(Found { header, start, end, bytes, line_len: self.message.line_len() })
+    }
+
+    fn nothing(&self, newest: Seq) -> Recovered {
+        let tip = Tip {
+            seq: newest,
+            tail: 0,
+            time: self.tips().map(|t| t.time).max().unwrap_or_default().min(Timestamp::now()),
+            log_end: self.log_reference(),
+            link: 0,
+        };
+        let bounds = Bounds { oldest: newest.next(), newest };
+        Recovered { bounds, tip, boot_id: self.ring.map.boot_id(), found: Vec::new() }
+    }
+
+    fn log_reference(&self) -> u64 {
+        self.tips().map(|t| t.log_end).max().unwrap_or(0)
+    }
+
+    fn tips(&self) -> impl Iterator<Item = Tip> {
+        [header::TIP_A_AT, header::TIP_B_AT].into_iter().filter_map(|at| {
+            let seq = self.ring.map.word(at + header::TIP_SEQ).load(Ordering::Relaxed);
+            (seq != header::TIP_INVALID).then(|| Tip::read(self.ring.map, Seq::new(seq))).flatten()
+        })
+    }
+}
+
+/// The log position whose lower 48 bits are `low`'s and that lies nearest to `reference`.
+fn near(reference: u64, low: u64) -> u64 {
+    let ahead = low.wrapping_sub(reference) % frame::LOG_MODULUS;
+    if ahead < frame::LOG_MODULUS / 2 {
+        reference.wrapping_add(ahead)
+    } else {
+        reference.wrapping_sub(frame::LOG_MODULUS - ahead)
+    }
+}

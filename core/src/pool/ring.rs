@@ -1,0 +1,86 @@
+//! Places in the ring: a frame starts at a multiple of the unit and may run over the end to the beginning.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, Result};
+use crate::format::frame::{self, FrameHeader};
+use crate::format::geometry::Geometry;
+use crate::sys::map::Map;
+use crate::types::Seq;
+
+/// The mapping of a pool and its layout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring<'a> {
+    pub(super) map: &'a Map,
+    pub(super) geometry: &'a Geometry,
+}
+
+impl Ring<'_> {
+    /// Where the index says that message `seq` starts.
+    pub(super) fn start_of(&self, seq: Seq) -> Result<u64> {
+        let units = self.map.slot(self.geometry, seq).load(Ordering::Relaxed);
+        let start = u64::from(units) * self.geometry.unit;
+        if start < self.geometry.ring_bytes {
+            Ok(start)
+        } else {
+            Err(Error::corrupt(format!("the index puts message {seq} outside the ring"))
+                .with_seq(seq)
+                .with_offset(self.geometry.slots_offset + seq.get() % self.geometry.slots * 4))
+        }
+    }
+
+    /// Notes in the index where message `seq` starts.
+    pub(super) fn set_start(&self, seq: Seq, start: u64) {
+        let units = (start / self.geometry.unit) as u32;
+        self.map.slot(self.geometry, seq).store(units, Ordering::Relaxed);
+    }
+
+    /// Bytes from `from` on to `to`, around the end. Two equal places are a whole ring apart.
+    pub(super) fn distance(&self, from: u64, to: u64) -> u64 {
+        if to > from { to - from } else { to + self.geometry.ring_bytes - from }
+    }
+
+    /// The place `bytes` behind `start`.
+    pub(super) fn advance(&self, start: u64, bytes: u64) -> u64 {
+        let at = start + bytes;
+        if at >= self.geometry.ring_bytes { at - self.geometry.ring_bytes } else { at }
+    }
+
+    /// The file offset of a place.
+    pub(super) fn file_offset(&self, start: u64) -> u64 {
+        self.geometry.ring_offset + start
+    }
+
+    /// Copies words out of the ring, around its end. At most a ring full.
+    pub(super) fn read(&self, start: u64, out: &mut [u64]) {
+        let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
+        let (head, rest) = out.split_at_mut(before_end.min(out.len()));
+        self.map.read_words(self.file_offset(start), head);
+        self.map.read_words(self.file_offset(0), rest);
+    }
+
+    /// Copies words into the ring, around its end. At most a ring full.
+    pub(super) fn write(&self, start: u64, words: &[u64]) {
+        let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
+        let (head, rest) = words.split_at(before_end.min(words.len()));
+        self.map.write_words(self.file_offset(start), head);
+        self.map.write_words(self.file_offset(0), rest);
+    }
+
+    /// The header of the frame at `start`, unverified; None when it can't be one.
+    pub(super) fn header_at(&self, start: u64) -> Option<FrameHeader> {
+        let mut words = [0; 5];
+        self.read(start, &mut words);
+        let header = frame::decode(words)?;
+        (u64::from(header.payload_len) <= self.geometry.max_payload()).then_some(header)
+    }
+
+    /// Copies the frame at `start` into `words`; false when its length can't be.
+    pub(super) fn read_frame(&self, start: u64, words: &mut Vec<u64>) -> bool {
+        let Some(header) = self.header_at(start) else { return false };
+        let count = frame::words_for(header.payload_len.into()) as usize;
+        words.resize(count, 0);
+        self.read(start, words);
+        true
+    }
+}

@@ -1,0 +1,98 @@
+//! `flush`: syncs, shared by all writers that wait for one, and what evictions owe to them.
+//!
+//! Three words tell what a power loss leaves: `flush_target` (a sync was asked up to here), `durable` (a finished sync
+//! covered up to here) and `persisted` (a value of `durable` that lies on the disk itself). Recovery starts from the `durable`
+//! that it finds, so the message after it must not be overwritten while a newer one has been promised: that is what
+//! [`allow_eviction`] sees to.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Pool;
+use super::local::Local;
+use super::lock::{self, Waiter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::Seq;
+
+/// A disk may be slow: how long one sync may take before those who wait for it get Busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Pool {
+    /// Makes everything committed so far survive power loss.
+    ///
+    /// # Errors
+    /// Io when the disk fails, now or at an earlier sync; Busy, NotFound, Permission and Corrupt as in [`Pool::append`].
+    pub fn flush(&self) -> Result<()> {
+        self.writable()?;
+        let local = self.0.local.get()?;
+        let newest = self.set_flush_target(local)?;
+        self.sync_up_to(local, newest)
+    }
+
+    /// Returns once a sync has covered `seq`, which is committed and not above the flush target.
+    pub(super) fn sync_up_to(&self, local: &Local, seq: Seq) -> Result<()> {
+        let durable = || self.map().durable().load(Ordering::Acquire) >= seq.get();
+        while !durable() {
+            let _threads = local.syncing();
+            self.sync_once(local, durable)?;
+        }
+        // Not before: who is told that it is durable is told so by a sync that did not fail.
+        self.check_sync_failures()
+    }
+
+    /// One sync of the file, unless `done` turns true while waiting for another's.
+    fn sync_once(&self, local: &Local, done: impl Fn() -> bool) -> Result<()> {
+        self.check_sync_failures()?;
+        let map = self.map();
+        let waiter =
+            Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
+        let place = local.place.take(map, &local.file, self.0.options.patience)?;
+        let held = lock::acquire(map.sync_lock(), &place, waiter, true, &done)
+            .map_err(|e| e.with_path(self.path()))?;
+        if held.is_none() || done() {
+            return Ok(());
+        }
+        self.check_sync_failures()?;
+        let durable_before = map.durable().load(Ordering::Acquire);
+        // A writer stores the target before it commits: one killed in between leaves it one too high.
+        let committed = map.committed().load(Ordering::Acquire);
+        let covered = map.flush_target().load(Ordering::Acquire).min(committed);
+        if let Err(e) = local.file.sync_data() {
+            // The kernel reports a lost write once and then calls the page clean (fsync(2)): no later sync can be believed.
+            map.sync_failures().fetch_add(1, Ordering::AcqRel);
+            return Err(sync_failed(&e.to_string()).with_path(self.path()));
+        }
+        map.durable().fetch_max(covered, Ordering::AcqRel);
+        map.persisted().fetch_max(durable_before, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn check_sync_failures(&self) -> Result<()> {
+        match self.map().sync_failures().load(Ordering::Acquire) {
+            0 => Ok(()),
+            n => Err(sync_failed(&format!("{n} sync(s) failed before")).with_path(self.path())),
+        }
+    }
+}
+
+fn sync_failed(why: &str) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!("the message is in the pool but may not survive a power loss: {why}"),
+    )
+    .with_hint("check the disk, then copy the messages into a new pool")
+}
+
+/// Called under the writer lock before messages up to `last` are overwritten: while a promise newer than `persisted` is
+/// out, messages after `persisted` stay until the disk itself says that they are not needed.
+pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()> {
+    let map = pool.map();
+    loop {
+        let persisted = map.persisted().load(Ordering::Acquire);
+        let promised = map.flush_target().load(Ordering::Acquire) > persisted;
+        if !promised || last.get() <= persisted {
+            return Ok(());
+        }
+        pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)?;
+    }
+}

@@ -1,0 +1,161 @@
+//! A cursor over a pool's messages.
+
+use std::time::{Duration, Instant};
+
+use super::Pool;
+use super::read::Read;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Message;
+use crate::types::Seq;
+
+/// What a reader that was overtaken does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum GapPolicy {
+    /// Goes on with the oldest retained message.
+    #[default]
+    Continue = 0,
+    /// Gets RetentionGap, once; then the tail has ended.
+    Error = 1,
+}
+
+/// From where and how a tail reads.
+#[derive(Clone, Debug, Default)]
+pub struct TailOptions {
+    /// The first message wanted; None and zero mean the oldest retained one. A message still to come is waited for.
+    pub since: Option<Seq>,
+    /// End after so many delivered messages.
+    pub max: Option<u64>,
+    /// Deliver only messages with all of these tags. A filter never hides a gap.
+    pub tags: Vec<String>,
+    /// What happens when a wanted message was overwritten.
+    pub gap: GapPolicy,
+}
+
+/// A cursor over a pool's messages. Reading consumes nothing: each cursor is on its own.
+#[derive(Debug)]
+pub struct Tail {
+    pool: Pool,
+    next: Seq,
+    left: Option<u64>,
+    tags: Vec<String>,
+    gap: GapPolicy,
+    dropped: u64,
+    ended: bool,
+}
+
+impl Pool {
+    /// A cursor, which starts where `options` say.
+    ///
+    /// # Errors
+    /// NotFound when the pool was deleted, Corrupt when its header is damaged.
+    pub fn tail(&self, options: TailOptions) -> Result<Tail> {
+        let next = match options.since {
+            Some(since) if since > Seq::ZERO => since,
+            _ => self.bounds()?.oldest,
+        };
+        let TailOptions { max, tags, gap, .. } = options;
+        Ok(Tail { pool: self.clone(), next, left: max, tags, gap, dropped: 0, ended: false })
+    }
+}
+
+impl Tail {
+    /// The next message if it is there; never waits. None: nothing now, or the tail has ended ([`Tail::is_done`]).
+    ///
+    /// # Errors
+    /// RetentionGap under [`GapPolicy::Error`]; NotFound when the pool was deleted; Corrupt.
+    pub fn try_next(&mut self) -> Result<Option<Message>> {
+        let mut message = Message::default();
+        Ok(self.try_next_into(&mut message)?.then_some(message))
+    }
+
+    /// The same into a message whose memory is used again. False: nothing now, or the tail has ended.
+    ///
+    /// # Errors
+    /// As [`Tail::try_next`].
+    pub fn try_next_into(&mut self, message: &mut Message) -> Result<bool> {
+        if self.is_done() {
+            return Ok(false);
+        }
+        self.pool.check_state()?;
+        loop {
+            let bounds = self.pool.current_bounds()?;
+            if self.next < bounds.oldest {
+                self.skip_to(bounds.oldest)?;
+            }
+            if self.next > bounds.newest {
+                return Ok(false);
+            }
+            // Gone: overtaken while copying. `oldest` has moved, which the next round looks at.
+            if let Read::Whole(()) = self.pool.read_into(self.next, message)? {
+                self.next = self.next.next();
+                if message.has_tags(&self.tags) {
+                    self.left = self.left.map(|n| n.saturating_sub(1));
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// The next message, waiting up to `timeout` for it (None: for ever). What is there already is delivered first.
+    /// None: the time is over, or the tail has ended.
+    ///
+    /// # Errors
+    /// As [`Tail::try_next`].
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<Message>> {
+        let mut message = Message::default();
+        let end = timeout.and_then(|t| Instant::now().checked_add(t));
+        loop {
+            if self.try_next_into(&mut message)? {
+                return Ok(Some(message));
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if self.is_done() || !self.wait(left)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until there is a message to look at (whether it has the tags or not). False: the time is over.
+    ///
+    /// # Errors
+    /// NotFound when the pool was deleted, Corrupt.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.pool.wait(self.next.prev(), timeout)
+    }
+
+    /// The message the tail looks at next.
+    pub fn position(&self) -> Seq {
+        self.next
+    }
+
+    /// True when the maximum is delivered, or a gap ended the tail.
+    pub fn is_done(&self) -> bool {
+        self.ended || self.left == Some(0)
+    }
+
+    /// How many messages were overwritten before this tail had read them.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn skip_to(&mut self, oldest: Seq) -> Result<()> {
+        let first_missing = self.next;
+        self.dropped += oldest.get() - first_missing.get();
+        self.next = oldest;
+        if self.gap == GapPolicy::Continue {
+            return Ok(());
+        }
+        self.ended = true;
+        Err(Error::new(
+            ErrorKind::RetentionGap,
+            format!(
+                "messages {first_missing} to {} were overwritten before they were read",
+                oldest.prev()
+            ),
+        )
+        .with_path(self.pool.path())
+        .with_seq(first_missing)
+        .with_hint("read faster, or create the pool with a larger size"))
+    }
+}

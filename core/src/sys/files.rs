@@ -1,0 +1,160 @@
+//! Files as pools need them: complete under their name or not there, wholly reserved.
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Opens without ever waiting, whatever the path is (a FIFO, a terminal).
+pub(crate) fn open(path: &Path, writable: bool) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(writable)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// A second open file description of an open file, also when it was renamed or unlinked.
+pub(crate) fn reopen(file: &File, writable: bool) -> io::Result<File> {
+    open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), writable)
+}
+
+/// A file without a name in `dir`, which vanishes unless it is given one.
+///
+/// On file systems without O_TMPFILE it has a temporary one.
+pub(crate) fn unnamed(dir: &Path) -> io::Result<Unnamed> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .mode(0o666)
+        .custom_flags(libc::O_TMPFILE)
+        .open(dir);
+    match opened {
+        Ok(file) => Ok(Unnamed::Fd(file)),
+        Err(e)
+            if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) =>
+        {
+            let named = tempfile::Builder::new()
+                .prefix(".plasmite-")
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                .tempfile_in(dir)?;
+            Ok(Unnamed::Named(named))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// A file that has no lasting name yet.
+pub(crate) enum Unnamed {
+    /// Reached by its descriptor alone.
+    Fd(File),
+    /// Removed when dropped.
+    Named(tempfile::NamedTempFile),
+}
+
+impl Unnamed {
+    pub(crate) fn file(&self) -> &File {
+        match self {
+            Self::Fd(file) => file,
+            Self::Named(named) => named.as_file(),
+        }
+    }
+
+    /// Gives the file its name; AlreadyExists when something has it.
+    pub(crate) fn link(self, path: &Path) -> io::Result<File> {
+        match self {
+            Self::Fd(file) => {
+                // linkat(2): the way to name an O_TMPFILE file without CAP_DAC_READ_SEARCH.
+                let source = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                linkat(&source, path)?;
+                Ok(file)
+            }
+            Self::Named(named) => named.persist_noclobber(path).map_err(|e| e.error),
+        }
+    }
+}
+
+fn linkat(source: &Path, path: &Path) -> io::Result<()> {
+    let (source, path) = (c_path(source)?, c_path(path)?);
+    // SAFETY: both are NUL-terminated strings that outlive the call.
+    let result = unsafe {
+        libc::linkat(
+            libc::AT_FDCWD,
+            source.as_ptr(),
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_SYMLINK_FOLLOW,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Renames, and fails with AlreadyExists rather than replace.
+pub(crate) fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
+    let (c_from, c_to) = (c_path(from)?, c_path(to)?);
+    // SAFETY: both are NUL-terminated strings that outlive the call.
+    let result = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            c_from.as_ptr(),
+            libc::AT_FDCWD,
+            c_to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() != Some(libc::EINVAL) {
+        return Err(error);
+    }
+    // A file system without RENAME_NOREPLACE: a second link never replaces either.
+    std::fs::hard_link(from, to)?;
+    std::fs::remove_file(from)
+}
+
+/// Reserves every byte of the file, so that no later write into a mapping of it can find the disk full.
+pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    let len = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
+    loop {
+        // SAFETY: the descriptor is open. posix_fallocate(3) writes zeros where the file system can't reserve.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
+            0 => return Ok(()),
+            libc::EINTR => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+/// Makes a directory's entries survive power loss.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// True when the file has lost its last name.
+pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() == 0)
+}
+
+/// Sixteen random bytes.
+pub(crate) fn random_id() -> io::Result<[u8; 16]> {
+    let mut id = [0u8; 16];
+    // SAFETY: the buffer has the length that is passed. getrandom(2) fills up to 256 bytes whole.
+    let got = unsafe { libc::getrandom(id.as_mut_ptr().cast(), id.len(), 0) };
+    if got == 16 { Ok(id) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts `new`'s description under `old`'s number, so that the old description is let go of here.
+pub(crate) fn replace_descriptor(old: &File, new: &File) -> io::Result<()> {
+    // SAFETY: both descriptors are open; `old` stays a valid, owned number.
+    let result = unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}

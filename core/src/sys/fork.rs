@@ -1,0 +1,40 @@
+//! Which generation of forks this process is: 0, then a new number in every forked child that asks.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use memmap2::MmapRaw;
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+static MARK: OnceLock<Option<MmapRaw>> = OnceLock::new();
+
+/// The number of this process among its forked ancestors. A load of two words; no system call but in the first call.
+///
+/// The mark lies in a private page that the kernel hands to a child filled with zeros (MADV_WIPEONFORK, madvise(2)).
+pub(crate) fn generation() -> u32 {
+    let Some(page) = MARK.get_or_init(new_mark) else {
+        // A kernel before 4.14: the pid does as well, for the price of a system call.
+        return std::process::id();
+    };
+    // SAFETY: the page is mapped for ever, aligned, and only used through this atomic.
+    let mark = unsafe { AtomicU32::from_ptr(page.as_mut_ptr().cast()) };
+    if mark.load(Ordering::Acquire) == 0 {
+        // The first to ask in a new child. Two threads of it may both count: a number used once is all that matters.
+        GENERATION.fetch_add(1, Ordering::AcqRel);
+        mark.store(1, Ordering::Release);
+    }
+    GENERATION.load(Ordering::Acquire)
+}
+
+fn new_mark() -> Option<MmapRaw> {
+    let page = MmapRaw::from(memmap2::MmapMut::map_anon(4096).ok()?);
+    // SAFETY: the range is exactly the private anonymous mapping just made.
+    let result =
+        unsafe { libc::madvise(page.as_mut_ptr().cast(), page.len(), libc::MADV_WIPEONFORK) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: as in `generation`.
+    unsafe { AtomicU32::from_ptr(page.as_mut_ptr().cast()) }.store(1, Ordering::Release);
+    Some(page)
+}

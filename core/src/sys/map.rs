@@ -1,0 +1,87 @@
+//! The shared mapping of a pool file. Everything in it may be changed by another process at any time, so it is only ever
+//! touched through atomics; no Rust reference to plain memory in it exists.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::sigbus::Region;
+
+/// A pool file in memory.
+#[derive(Debug)]
+pub(crate) struct Map {
+    raw: MmapRaw,
+    region: &'static Region,
+}
+
+impl Map {
+    /// Maps the first `bytes` bytes of the file. A file that is shorter is no danger: see [`Map::is_poisoned`].
+    pub(crate) fn new(file: &File, bytes: u64, writable: bool) -> io::Result<Self> {
+        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+        let mut options = MmapOptions::new();
+        options.len(bytes);
+        let raw =
+            if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
+        let region = Region::guard(raw.as_ptr() as usize, raw.len(), writable);
+        Ok(Self { raw, region })
+    }
+
+    /// True once the file was found shorter than the mapping: nothing read or written since can be trusted.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.region.is_poisoned()
+    }
+
+    /// The word at byte `at`, which is a multiple of 8 inside the mapping.
+    pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
+        self.check(at, 8, 8);
+        // SAFETY: inside the mapping and aligned, as just checked; the mapping lives as long as the borrow; other processes
+        // change the word by atomic instructions or, if hostile, by others, which yields some value and nothing worse.
+        unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
+    }
+
+    /// The half word at byte `at`, which is a multiple of 4 inside the mapping.
+    pub(crate) fn half(&self, at: u64) -> &AtomicU32 {
+        self.check(at, 4, 4);
+        // SAFETY: as in `word`.
+        unsafe { AtomicU32::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
+    }
+
+    /// Copies words out, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and checks.
+    pub(crate) fn read_words(&self, at: u64, out: &mut [u64]) {
+        let words = self.words(at, out.len());
+        for (word, source) in out.iter_mut().zip(words) {
+            *word = source.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Copies words in, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and publishes.
+    pub(crate) fn write_words(&self, at: u64, words: &[u64]) {
+        for (word, target) in words.iter().zip(self.words(at, words.len())) {
+            target.store(*word, Ordering::Relaxed);
+        }
+    }
+
+    fn words(&self, at: u64, count: usize) -> &[AtomicU64] {
+        self.check(at, count as u64 * 8, 8);
+        // SAFETY: the range is inside the mapping and aligned, as just checked; see `word` for other processes.
+        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(at as usize).cast(), count) }
+    }
+
+    /// Ends the process' trust in itself rather than touch memory outside the mapping. The callers compute `at` from the
+    /// geometry, which is checked when the pool is opened, and from values they check; so this never fires.
+    fn check(&self, at: u64, bytes: u64, align: u64) {
+        let end = at.checked_add(bytes);
+        assert!(
+            at.is_multiple_of(align) && end.is_some_and(|end| end <= self.raw.len() as u64),
+            "byte {at} is outside the mapping"
+        );
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        self.region.release();
+    }
+}

@@ -1,0 +1,28 @@
+//! Everything that needs `unsafe` or is particular to Linux: the mapping, futexes, file locks, processes.
+//!
+//! Another system is added by giving these modules a second form; the rest of the engine knows none of it.
+#![allow(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
+compile_error!("Plasmite's engine supports 64-bit little-endian Linux");
+
+pub(crate) mod files;
+pub(crate) mod fork;
+pub(crate) mod futex;
+pub(crate) mod map;
+pub(crate) mod ofd;
+pub(crate) mod process;
+pub(crate) mod replaceable;
+mod sigbus;
+
+/// The bytes of words, in memory order.
+pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
+    // SAFETY: any u64 is eight valid bytes, and the slice covers exactly the same memory.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// The bytes of words, in memory order, for writing.
+pub(crate) fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
+    // SAFETY: as above, and eight bytes of any value are a valid u64.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+}

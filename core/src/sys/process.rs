@@ -1,0 +1,110 @@
+//! Who a process is, so that another process can tell whether it still lives (proc(5), namespaces(7)).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// A process, as named inside its pid namespace during one boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: u32,
+    /// Inode of the pid namespace; 0 when /proc does not tell.
+    pub(crate) pid_namespace: u32,
+    /// Clock ticks from boot to the start of the process; 0 when /proc does not tell.
+    pub(crate) start_time: u64,
+}
+
+impl ProcessId {
+    /// This process.
+    pub(crate) fn current() -> Self {
+        let pid = std::process::id();
+        Self {
+            pid,
+            pid_namespace: pid_namespace(),
+            start_time: Stat::of(pid).map_or(0, |s| s.start_time),
+        }
+    }
+
+    /// True only when this process is known to be gone: a process of another pid namespace, or one that /proc hides, is not.
+    pub(crate) fn is_known_dead(self) -> bool {
+        let namespace = pid_namespace();
+        if self.pid == 0 || namespace == 0 || self.pid_namespace != namespace {
+            return false;
+        }
+        match Stat::of(self.pid) {
+            Some(stat) => {
+                let other = self.start_time != 0 && stat.start_time != self.start_time;
+                // A zombie with threads left is a process whose main thread alone has ended.
+                other || (matches!(stat.state, 'Z' | 'X') && stat.threads <= 1)
+            }
+            None => !exists(self.pid),
+        }
+    }
+}
+
+/// The id of this boot, or zeros when /proc does not tell (then every open looks like the first after a power loss).
+pub(crate) fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mut id = [0; 16];
+    let digits = text.bytes().filter_map(|b| char::from(b).to_digit(16));
+    for (i, digit) in digits.take(32).enumerate() {
+        id[i / 2] = id[i / 2] << 4 | digit as u8;
+    }
+    id
+}
+
+struct Stat {
+    state: char,
+    threads: u64,
+    start_time: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name, in parentheses, may hold anything: the fields after it count from field 3.
+        let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let threads = fields.nth(16)?.parse().ok()?;
+        let start_time = fields.nth(1)?.parse().ok()?;
+        Some(Self { state, threads, start_time })
+    }
+}
+
+fn pid_namespace() -> u32 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino() as u32)
+}
+
+fn exists(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: signal 0 only asks whether the process exists.
+    let result = unsafe { libc::kill(pid, 0) };
+    result == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_one_with_another_start_time_is_dead() {
+        let me = ProcessId::current();
+        assert!(me.start_time > 0 && me.pid_namespace > 0);
+        assert!(!me.is_known_dead());
+        assert!(ProcessId { start_time: me.start_time + 1, ..me }.is_known_dead());
+        assert!(!ProcessId { pid_namespace: 1, start_time: 1, ..me }.is_known_dead());
+    }
+
+    #[test]
+    fn a_reaped_child_is_dead() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = ProcessId { pid: child.id(), start_time: 0, ..ProcessId::current() };
+        child.wait().unwrap();
+        assert!(id.is_known_dead());
+    }
+
+    #[test]
+    fn the_boot_has_an_id() {
+        assert_ne!(boot_id(), [0; 16]);
+        assert_eq!(boot_id(), boot_id());
+    }
+}

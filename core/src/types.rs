@@ -1,0 +1,162 @@
+//! The words of the engine as types: sequence numbers, times, durabilities.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+
+/// The largest sequence number: 2⁵⁶ − 1, the width of the field in a frame.
+pub const MAX_SEQ: Seq = Seq((1 << 56) - 1);
+
+/// The number of a message in its pool: from 1, without holes, never reused.
+///
+/// [`Seq::ZERO`] is no message's number; it stands for "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// Before the first message.
+    pub const ZERO: Self = Self(0);
+    /// The first message of a pool.
+    pub const FIRST: Self = Self(1);
+
+    /// The sequence number `value`.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number after this one (saturating).
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The number before this one (saturating at zero).
+    #[must_use]
+    pub const fn prev(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, up to the year 2554.
+///
+/// Displayed as RFC 3339 in UTC with nine fraction digits, always 30 characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The time `nanos` nanoseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The system's clock now.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
+    /// This time less `duration`, not before 1970.
+    #[must_use]
+    pub fn earlier_by(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Reads an RFC 3339 time such as `2026-03-01T12:00:00Z`.
+    ///
+    /// # Errors
+    /// Usage when the text is no RFC 3339 time, or lies outside 1970–2554.
+    pub fn parse(text: &str) -> Result<Self> {
+        let stamp: jiff::Timestamp = text.parse().map_err(|e| {
+            Error::usage(format!("time={text:?} is not an RFC 3339 time: {e}"))
+                .with_hint("write it as 2026-03-01T12:00:00Z")
+        })?;
+        u64::try_from(stamp.as_nanosecond())
+            .map(Self)
+            .map_err(|_| Error::usage(format!("time={text:?} is outside the years 1970 to 2554")))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let nanos = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        Self(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_nanos(time.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PRINTER: jiff::fmt::temporal::DateTimePrinter =
+            jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9));
+        // A u64 of nanoseconds ends in the year 2554, well inside jiff's range.
+        let stamp = jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_err(|_| fmt::Error)?;
+        PRINTER.print_timestamp(&stamp, jiff::fmt::StdFmtWrite(f)).map_err(|_| fmt::Error)
+    }
+}
+
+/// What an append survives once it has returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Durability {
+    /// The death of any process.
+    #[default]
+    Fast = 0,
+    /// Power loss too: the message is on the disk. Concurrent flushing writers share syncs.
+    Flush = 1,
+}
+
+/// Which messages a pool still holds: `oldest..=newest`, nothing when `oldest > newest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The oldest retained message, or the next one to come when none is retained.
+    pub oldest: Seq,
+    /// The newest committed message; [`Seq::ZERO`] in a pool that never held one.
+    pub newest: Seq,
+}
+
+impl Bounds {
+    /// How many messages are retained.
+    pub fn count(self) -> u64 {
+        (self.newest.get() + 1).saturating_sub(self.oldest.get())
+    }
+
+    /// True when no message is retained.
+    pub fn is_empty(self) -> bool {
+        self.count() == 0
+    }
+
+    /// True when `seq` is retained.
+    pub fn contains(self, seq: Seq) -> bool {
+        self.oldest <= seq && seq <= self.newest
+    }
+}
+
+/// What an append returns: the number and the time the message was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The message's number.
+    pub seq: Seq,
+    /// The message's time.
+    pub time: Timestamp,
+}

@@ -1,0 +1,299 @@
+use std::time::Duration;
+
+use plasmite_core::{
+    Client, Durability, Entry, ErrorKind, OpenOptions, Pool, Seq, Timestamp, json::Document,
+};
+
+use crate::support::{Dir, KIB, NO_TAGS, put};
+
+#[test]
+fn what_is_appended_comes_back_byte_for_byte() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let text = r#"{"b":1.50,"a":[1e400,-0,"é\u00e9\n"],"a":12345678901234567890123}"#;
+    let receipt = pool.append(text.as_bytes(), &["x", "y", "x"], Durability::Fast).unwrap();
+    assert_eq!(receipt.seq, Seq::FIRST);
+    let message = pool.get(receipt.seq).unwrap();
+    assert_eq!(message.data(), text);
+    assert_eq!(message.time(), receipt.time);
+    assert_eq!(message.tags().collect::<Vec<_>>(), ["x", "y", "x"]);
+    let time = receipt.time;
+    assert_eq!(
+        message.to_json(),
+        format!(r#"{{"seq":1,"time":"{time}","meta":{{"tags":["x","y","x"]}},"data":{text}}}"#)
+    );
+    assert_eq!(time.to_string().len(), 30);
+    assert_eq!(message.line_len() as usize, message.to_json().len() + 1);
+}
+
+#[test]
+fn whitespace_between_tokens_is_removed_and_nothing_else() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    put(&pool, " {\n \"a b\" : [ 1 , \" c \" ]\t}\r\n");
+    assert_eq!(pool.get(Seq::FIRST).unwrap().data(), r#"{"a b":[1," c "]}"#);
+}
+
+#[test]
+fn a_file_has_exactly_the_size_asked_for_and_all_of_it_is_reserved() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = Dir::new();
+    for size in [8192, 8193, 100_001, 1 << 20] {
+        let pool = dir.pool(&format!("p{size}"), size);
+        let metadata = pool.file().metadata().unwrap();
+        assert_eq!(metadata.len(), size);
+        assert!(metadata.blocks() * 512 >= size, "{size}: {} blocks", metadata.blocks());
+        let info = pool.info().unwrap();
+        assert_eq!(info.size_bytes, size);
+        assert_eq!(info.used_bytes, 0);
+    }
+}
+
+#[test]
+fn the_largest_message_fits_and_one_byte_more_is_refused_with_both_sizes() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 16 * KIB);
+    let max = pool.max_message_bytes() as usize;
+    let fitting = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n - 8));
+    for _ in 0..3 {
+        put(&pool, &fitting(max));
+        put(&pool, "{}");
+    }
+    let error = pool.append(fitting(max + 1).as_bytes(), NO_TAGS, Durability::Fast).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    let text = error.to_string();
+    assert!(text.contains(&max.to_string()) && text.contains(&(max + 1).to_string()), "{text}");
+    assert_eq!(pool.bounds().unwrap().newest, Seq::new(6));
+}
+
+#[test]
+fn old_messages_make_room_and_seqs_go_on() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 8192);
+    for n in 1..=1000 {
+        assert_eq!(put(&pool, &format!("{{\"n\":{n}}}")).seq.get(), n);
+    }
+    let bounds = pool.bounds().unwrap();
+    assert_eq!(bounds.newest.get(), 1000);
+    assert!(bounds.count() > 20 && bounds.count() < 200, "{bounds:?}");
+    for seq in bounds.oldest.get()..=1000 {
+        assert_eq!(pool.get(Seq::new(seq)).unwrap().data(), format!("{{\"n\":{seq}}}"));
+    }
+    for gone in [0, 1, bounds.oldest.get() - 1, 1001, u64::MAX] {
+        let error = pool.get(Seq::new(gone)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.seq(), Some(Seq::new(gone)));
+        assert_eq!(error.path(), None);
+    }
+}
+
+#[test]
+fn a_batch_gets_consecutive_seqs_or_none() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let a = Document::parse(b"{\"a\":1}").unwrap();
+    let b = Document::parse(b"{\"b\":2}").unwrap();
+    let long = "t".repeat(256);
+    let good = [Entry { document: &a, tags: &["t"] }, Entry { document: &b, tags: &[] }];
+    let receipts = pool.append_batch(&good, Durability::Fast).unwrap();
+    assert_eq!(receipts.iter().map(|r| r.seq.get()).collect::<Vec<_>>(), [1, 2]);
+    let bad = [Entry { document: &a, tags: &[] }, Entry { document: &b, tags: &[&long] }];
+    let error = pool.append_batch(&bad, Durability::Fast).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Usage, Some(1)));
+    assert_eq!(pool.bounds().unwrap().newest.get(), 2);
+    assert!(pool.append_batch(&[], Durability::Flush).unwrap().is_empty());
+}
+
+#[test]
+fn bad_tags_are_refused_and_nothing_is_appended() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 1 << 20);
+    for tags in [vec![String::new()], vec!["x".repeat(256)], vec!["y".repeat(255); 300]] {
+        let error = pool.append(b"{}", &tags, Durability::Fast).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.hint().is_some());
+    }
+    assert!(pool.bounds().unwrap().is_empty());
+    pool.append(b"{}", &["z".repeat(255)], Durability::Fast).unwrap();
+}
+
+#[test]
+fn time_never_goes_backwards_when_the_clock_does() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static CLOCK: AtomicU64 = AtomicU64::new(5_000_000_000);
+    let dir = Dir::new();
+    drop(dir.pool("p", 64 * KIB));
+    let pool = OpenOptions::new()
+        .clock(|| Timestamp::from_nanos(CLOCK.load(Ordering::Relaxed)))
+        .open(&dir.path("p"))
+        .unwrap();
+    let mut last = Timestamp::default();
+    for now in [5_000_000_000, 7_000_000_000, 1_000_000_000, 6_000_000_000, 7_000_000_001] {
+        CLOCK.store(now, Ordering::Relaxed);
+        let time = put(&pool, "{}").time;
+        assert!(time >= last);
+        last = time;
+    }
+    assert_eq!(last.as_nanos(), 7_000_000_001);
+    assert_eq!(pool.seq_at(Timestamp::from_nanos(7_000_000_000)).unwrap().get(), 2);
+    assert_eq!(pool.seq_at(Timestamp::from_nanos(0)).unwrap().get(), 1);
+    assert_eq!(pool.seq_at(Timestamp::from_nanos(8_000_000_000)).unwrap().get(), 6);
+}
+
+#[test]
+fn every_byte_of_the_log_is_found_in_its_line() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 8192);
+    let mut lines = Vec::new();
+    let mut position = 0;
+    for n in 0..300 {
+        let tags = if n % 3 == 0 { vec!["a\"b", "täg"] } else { vec![] };
+        let r = pool.append(format!("{{\"n\":{n}}}").as_bytes(), &tags, Durability::Fast).unwrap();
+        let message = pool.get(r.seq).unwrap();
+        assert_eq!(message.line_len() as usize, message.to_json().len() + 1);
+        assert_eq!(message.log_before(), position);
+        lines.push((position, message.line_len(), r.seq));
+        position += message.line_len();
+    }
+    let range = pool.log_range().unwrap();
+    assert_eq!(range.end, position);
+    for (start, len, seq) in lines {
+        for at in [start, start + len / 2, start + len - 1] {
+            if at < range.start {
+                assert_eq!(pool.log_seek(at).unwrap_err().kind(), ErrorKind::NotFound);
+            } else {
+                assert_eq!(pool.log_seek(at).unwrap(), (seq, start));
+            }
+        }
+    }
+    assert!(pool.log_seek(position).is_err());
+}
+
+#[test]
+fn deleting_tells_every_open_handle_and_wakes_the_sleeping() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    put(&pool, "{}");
+    let other = Pool::open(&dir.path("p")).unwrap();
+    let reader = Pool::open_read_only(&dir.path("p")).unwrap();
+    let sleeper = std::thread::spawn(move || reader.wait(Seq::FIRST, None));
+    std::thread::sleep(Duration::from_millis(20));
+    Pool::delete(&dir.path("p")).unwrap();
+    assert!(!dir.path("p").exists());
+    for handle in [&pool, &other] {
+        let append = handle.append(b"{}", NO_TAGS, Durability::Fast).unwrap_err();
+        let get = handle.get(Seq::FIRST).unwrap_err();
+        let bounds = handle.bounds().unwrap_err();
+        for error in [append, get, bounds] {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert_eq!(error.path(), Some(&*dir.path("p")));
+        }
+    }
+    assert_eq!(sleeper.join().unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Pool::delete(&dir.path("p")).unwrap_err().kind(), ErrorKind::NotFound);
+    // The name is free again, and the old handles stay with the old pool.
+    let new = dir.pool("p", 64 * KIB);
+    put(&new, "{}");
+    assert!(pool.append(b"{}", NO_TAGS, Durability::Fast).is_err());
+}
+
+#[test]
+fn a_file_that_was_just_removed_is_noticed_within_a_moment() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    put(&pool, "{}");
+    std::fs::remove_file(dir.path("p")).unwrap();
+    let error = loop {
+        match pool.append(b"{}", NO_TAGS, Durability::Fast) {
+            Ok(_) => std::thread::sleep(Duration::from_millis(5)),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_reader_needs_only_read_permission() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    put(&pool, "{\"a\":1}");
+    std::fs::set_permissions(dir.path("p"), std::fs::Permissions::from_mode(0o444)).unwrap();
+    let reader = Pool::open_read_only(&dir.path("p")).unwrap();
+    assert_eq!(reader.get(Seq::FIRST).unwrap().data(), "{\"a\":1}");
+    let error = reader.append(b"{}", NO_TAGS, Durability::Fast).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    assert_eq!(reader.flush().unwrap_err().kind(), ErrorKind::Permission);
+    put(&pool, "{\"b\":1}");
+    assert!(reader.wait(Seq::FIRST, Some(Duration::from_secs(10))).unwrap());
+}
+
+#[test]
+fn create_never_replaces_and_names_what_is_wrong() {
+    let dir = Dir::new();
+    dir.pool("p", 64 * KIB);
+    let again = Pool::create(&dir.path("p"), 64 * KIB).unwrap_err();
+    assert_eq!((again.kind(), again.path()), (ErrorKind::AlreadyExists, Some(&*dir.path("p"))));
+    let small = Pool::create(&dir.path("q"), 100).unwrap_err();
+    assert_eq!(small.kind(), ErrorKind::Usage);
+    assert!(small.to_string().contains("8192"));
+    let nowhere = Pool::create(&dir.tmp.path().join("no/such/q"), 64 * KIB).unwrap_err();
+    assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+    let huge = Pool::create(&dir.path("q"), 1 << 42).unwrap_err();
+    assert!(matches!(huge.kind(), ErrorKind::Io | ErrorKind::Usage), "{huge}");
+    assert_eq!(std::fs::read_dir(dir.tmp.path()).unwrap().count(), 1, "nothing is left behind");
+}
+
+#[test]
+fn a_client_resolves_names_and_refuses_what_can_not_be_one() {
+    let dir = Dir::new();
+    let client = Client::new(dir.tmp.path().join("a/b"));
+    assert!(client.names().unwrap().is_empty());
+    client.create("docs", 8192).unwrap();
+    client.create("notes.plasmite", 8192).unwrap();
+    let absolute = dir.tmp.path().join("elsewhere.x");
+    client.create(absolute.to_str().unwrap(), 8192).unwrap();
+    let names: Vec<_> = client.names().unwrap().into_iter().map(|(n, _)| n).collect();
+    assert_eq!(names, ["docs", "notes"]);
+    let long = "x".repeat(300);
+    for bad in ["", ".", "..", "a\nb", "a\0b", "http://host/pool", long.as_str(), ".plasmite"] {
+        assert_eq!(client.open(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
+    }
+    assert_eq!(client.open("missing").unwrap_err().kind(), ErrorKind::NotFound);
+    client.rename("docs", "letters").unwrap();
+    assert_eq!(client.rename("letters", "notes").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(client.rename("docs", "x").unwrap_err().kind(), ErrorKind::NotFound);
+    std::fs::write(client.dir().join("junk.plasmite"), b"junk").unwrap();
+    let list = client.list().unwrap();
+    let ok: Vec<_> = list.iter().map(|l| (l.name.as_str(), l.info.is_ok())).collect();
+    assert_eq!(ok, [("junk", false), ("letters", true), ("notes", true)]);
+    client.delete("junk").unwrap();
+    client.delete("letters").unwrap();
+}
+
+#[test]
+fn info_is_one_json_object() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let v: serde_json::Value = serde_json::from_str(&pool.info().unwrap().to_json()).unwrap();
+    assert_eq!(v["messages"], 0);
+    assert!(v["oldest_seq"].is_null());
+    put(&pool, "{}");
+    let v: serde_json::Value = serde_json::from_str(&pool.info().unwrap().to_json()).unwrap();
+    assert_eq!((v["messages"].as_u64(), v["newest_seq"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(v["size_bytes"], 64 * KIB);
+}
+
+#[test]
+fn a_small_message_costs_at_most_48_bytes() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 1 << 20);
+    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(92));
+    assert_eq!(text.len(), 100);
+    while pool.bounds().unwrap().oldest == Seq::FIRST {
+        put(&pool, &text);
+    }
+    let count = pool.bounds().unwrap().count();
+    let each = (1 << 20) as f64 / count as f64 - 100.0;
+    assert!(each <= 48.0, "{each}");
+}

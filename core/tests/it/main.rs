@@ -1,0 +1,19 @@
+//! The engine, from outside: real files, real processes.
+#![allow(missing_docs, unreachable_pub, unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::undocumented_unsafe_blocks
+)]
+
+mod support;
+
+mod bad_files;
+mod basics;
+mod concurrency;
+mod crash;
+mod durability;
+mod model;
+mod process;
+mod tail;

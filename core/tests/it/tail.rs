@@ -1,0 +1,124 @@
+use std::time::{Duration, Instant};
+
+use plasmite_core::{Durability, ErrorKind, GapPolicy, Pool, Seq, TailOptions};
+
+use crate::support::{Dir, KIB, child, put};
+
+const SHORT: Option<Duration> = Some(Duration::from_millis(20));
+
+fn seqs(pool: &Pool, options: TailOptions) -> Vec<u64> {
+    let mut tail = pool.tail(options).unwrap();
+    std::iter::from_fn(|| tail.next(SHORT).unwrap().map(|m| m.seq().get())).collect()
+}
+
+#[test]
+fn a_tail_starts_at_the_oldest_or_at_since_and_ends_at_max() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    (0..5).for_each(|_| {
+        put(&pool, "{}");
+    });
+    let with = |since: Option<u64>, max| TailOptions {
+        since: since.map(Seq::new),
+        max,
+        ..Default::default()
+    };
+    assert_eq!(seqs(&pool, with(None, None)), [1, 2, 3, 4, 5]);
+    assert_eq!(seqs(&pool, with(Some(0), None)), [1, 2, 3, 4, 5]);
+    assert_eq!(seqs(&pool, with(Some(4), None)), [4, 5]);
+    assert_eq!(seqs(&pool, with(Some(2), Some(2))), [2, 3]);
+    assert_eq!(seqs(&pool, with(None, Some(0))), [0u64; 0]);
+    assert_eq!(seqs(&pool, with(Some(9), None)), [0u64; 0]);
+}
+
+#[test]
+fn a_since_beyond_the_newest_is_waited_for() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let mut tail =
+        pool.tail(TailOptions { since: Some(Seq::new(3)), ..Default::default() }).unwrap();
+    put(&pool, "{}");
+    put(&pool, "{}");
+    assert!(tail.next(SHORT).unwrap().is_none());
+    put(&pool, "{}");
+    assert_eq!(tail.next(SHORT).unwrap().unwrap().seq().get(), 3);
+}
+
+#[test]
+fn tags_filter_with_and() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    for tags in [&["a"][..], &["b", "a"], &["b"], &[], &["a", "b", "c"], &["ab"]] {
+        pool.append(b"{}", tags, Durability::Fast).unwrap();
+    }
+    let with = |tags: &[&str]| TailOptions {
+        tags: tags.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    assert_eq!(seqs(&pool, with(&["a"])), [1, 2, 5]);
+    assert_eq!(seqs(&pool, with(&["a", "b"])), [2, 5]);
+    assert_eq!(seqs(&pool, TailOptions { max: Some(2), ..with(&["b"]) }), [2, 3]);
+}
+
+#[test]
+fn an_overtaken_reader_goes_on_or_is_told_once() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 8192);
+    put(&pool, "{}");
+    let mut lenient = pool.tail(TailOptions::default()).unwrap();
+    let strict =
+        TailOptions { gap: GapPolicy::Error, tags: vec!["x".into()], ..Default::default() };
+    let mut strict = pool.tail(strict).unwrap();
+    (0..1000).for_each(|_| {
+        put(&pool, "{}");
+    });
+    let oldest = pool.bounds().unwrap().oldest;
+    assert_eq!(lenient.try_next().unwrap().unwrap().seq(), oldest);
+    assert_eq!(lenient.dropped(), oldest.get() - 1);
+    let error = strict.try_next().unwrap_err();
+    assert_eq!((error.kind(), error.seq()), (ErrorKind::RetentionGap, Some(Seq::FIRST)));
+    assert!(strict.is_done());
+    assert!(strict.next(None).unwrap().is_none());
+}
+
+#[test]
+fn a_timeout_ends_a_wait_and_does_not_end_the_tail() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let mut tail = pool.tail(TailOptions::default()).unwrap();
+    let start = Instant::now();
+    assert!(tail.next(Some(Duration::from_millis(30))).unwrap().is_none());
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    put(&pool, "{}");
+    assert!(tail.next(Some(Duration::ZERO)).unwrap().is_some());
+}
+
+#[test]
+fn sleeping_readers_of_other_processes_are_woken_for_each_message() {
+    use std::io::{BufRead, BufReader};
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    for read_only in ["0", "1"] {
+        let next = pool.bounds().unwrap().newest.get() + 1;
+        let count = next - 1 + 20;
+        let mut reader = child(
+            "waiter",
+            &dir.path("p"),
+            &[("COUNT", count.to_string()), ("READ_ONLY", read_only.into())],
+        );
+        let mut lines = BufReader::new(reader.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap)
+            .filter_map(|l| l.split_once('@').map(|(_, rest)| rest.to_owned()));
+        assert_eq!(lines.next().unwrap(), "ready");
+        for seq in 1..next {
+            assert!(lines.next().unwrap().starts_with(&format!("{seq} ")));
+        }
+        for seq in next..=count {
+            // Only when the reader has the last message does the next one come.
+            put(&pool, &format!("{{\"n\":{seq}}}"));
+            assert_eq!(lines.next().unwrap(), format!("{seq} {{\"n\":{seq}}}"));
+        }
+        assert!(reader.wait().unwrap().success());
+    }
+}

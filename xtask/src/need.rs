@@ -1,0 +1,60 @@
+//! What the tests need beside Rust, and how to get it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::run::Step;
+
+/// Programs that tests use, and the Debian package of each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("fusermount3", "fuse3"),
+    ("jq", "jq"),
+    ("rsync", "rsync"),
+    ("getfattr", "attr"),
+    ("script", "bsdutils"),
+    ("python3", "python3"),
+    ("cc", "gcc"),
+    ("c++", "g++"),
+    ("strace", "strace"),
+];
+
+/// Installs what is missing, as root; otherwise says what to install.
+pub(crate) fn install() -> Result<(), String> {
+    if !Path::new("/dev/fuse").exists() {
+        return Err("there is no /dev/fuse: load the kernel's fuse module (modprobe fuse)".into());
+    }
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    if !runs("python3", &["-c", "import ensurepip, venv"]) {
+        missing.push("python3-venv");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if !runs("apt-get", &["--version"]) || !runs("sh", &["-c", "test $(id -u) = 0"]) {
+        return Err(format!("the tests need programs of these Debian packages: {packages}"));
+    }
+    Step::new("package lists", "apt-get", &["update", "-qq"]).run()?;
+    let base = ["install", "-y", "-qq", "--no-install-recommends"];
+    missing
+        .iter()
+        .fold(Step::new("Debian packages", "apt-get", &base), Step::arg)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .quiet()
+        .run()
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn runs(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}

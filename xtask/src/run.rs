@@ -1,0 +1,58 @@
+//! Running commands, each with a name under which it fails.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// One command of a task.
+pub(crate) struct Step {
+    name: &'static str,
+    command: Command,
+}
+
+impl Step {
+    pub(crate) fn new(name: &'static str, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(root());
+        Self { name, command }
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    pub(crate) fn dir(mut self, below_root: &str) -> Self {
+        self.command.current_dir(root().join(below_root));
+        self
+    }
+
+    /// Keeps what it prints on stdout to itself.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.command.stdout(Stdio::null());
+        self
+    }
+
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        eprintln!("── {}", self.name);
+        let status = self.command.stdin(Stdio::null()).status().map_err(|e| {
+            format!("{}: cannot run {:?}: {e}", self.name, self.command.get_program())
+        })?;
+        if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", self.name)) }
+    }
+}
+
+/// A step that is the same cargo that runs this task.
+pub(crate) fn cargo(name: &'static str, args: &[&str]) -> Step {
+    Step::new(name, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
+}
