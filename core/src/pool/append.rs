@@ -3,6 +3,7 @@
 //! A writer may be killed between any two instructions. What it leaves is always one of two states: the message is not
 //! committed, and everything it wrote lies in bytes and words that nobody looks at; or it is committed, and whole.
 
+use std::cell::Cell;
 use std::sync::atomic::{Ordering, fence};
 
 use super::live::{Tip, plausible};
@@ -54,10 +55,11 @@ impl Pool {
         durability: Durability,
     ) -> Result<Receipt> {
         self.writable()?;
-        let frame = Frame::lay_out(document, tags)?;
+        let mut frame = Frame::lay_out(document, tags, BUFFER.take())?;
         self.check_size(&frame)?;
         let mut receipt = None;
         self.commit(std::slice::from_ref(&frame), durability, |r| receipt = Some(r))?;
+        BUFFER.set(std::mem::take(&mut frame.words));
         receipt.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "an append gave no receipt"))
     }
 
@@ -75,7 +77,7 @@ impl Pool {
         self.writable()?;
         let mut frames = Vec::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            let frame = Frame::lay_out(entry.document, entry.tags)
+            let frame = Frame::lay_out(entry.document, entry.tags, Vec::new())
                 .and_then(|frame| self.check_size(&frame).map(|()| frame))
                 .map_err(|e| e.with_offset(i as u64))?;
             frames.push(frame);
@@ -139,6 +141,11 @@ impl Pool {
     }
 }
 
+thread_local! {
+    /// The memory of this thread's last frame, for its next one.
+    static BUFFER: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+
 /// A frame laid out before any lock is taken: all but the fields that depend on its place in the sequence.
 struct Frame {
     words: Vec<u64>,
@@ -149,12 +156,20 @@ struct Frame {
 }
 
 impl Frame {
-    fn lay_out<T: AsRef<str>>(document: &Document<'_>, tags: &[T]) -> Result<Self> {
+    fn lay_out<T: AsRef<str>>(
+        document: &Document<'_>,
+        tags: &[T],
+        mut words: Vec<u64>,
+    ) -> Result<Self> {
         let mut tag_bytes = Vec::new();
         frame::encode_tags(tags, &mut tag_bytes)?;
         let data = document.as_str().as_bytes();
         let payload_len = (tag_bytes.len() + data.len()) as u64;
-        let mut words = vec![0; frame::words_for(payload_len) as usize];
+        words.resize(frame::words_for(payload_len) as usize, 0);
+        // What follows the payload in its last word is zero; all else is written below or under the lock.
+        if let Some(last) = words.last_mut() {
+            *last = 0;
+        }
         let payload = &mut sys::bytes_of_mut(&mut words)[frame::HEADER_BYTES as usize..];
         payload[..tag_bytes.len()].copy_from_slice(&tag_bytes);
         payload[tag_bytes.len()..][..data.len()].copy_from_slice(data);

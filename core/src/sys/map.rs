@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::copy;
 use super::sigbus::Region;
 
 /// A pool file in memory.
@@ -50,23 +51,22 @@ impl Map {
 
     /// Copies words out, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and checks.
     pub(crate) fn read_words(&self, at: u64, out: &mut [u64]) {
-        let words = self.words(at, out.len());
-        for (word, source) in out.iter_mut().zip(words) {
-            *word = source.load(Ordering::Relaxed);
+        self.check(at, out.len() as u64 * 8, 8);
+        // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own.
+        unsafe {
+            let from = self.raw.as_ptr().add(at as usize).cast();
+            copy::copy_words(from, out.as_mut_ptr(), out.len());
         }
     }
 
     /// Copies words in, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and publishes.
     pub(crate) fn write_words(&self, at: u64, words: &[u64]) {
-        for (word, target) in words.iter().zip(self.words(at, words.len())) {
-            target.store(*word, Ordering::Relaxed);
+        self.check(at, words.len() as u64 * 8, 8);
+        // SAFETY: as above; a mapping that is written to was made writable, or the handle had refused before.
+        unsafe {
+            let to = self.raw.as_mut_ptr().add(at as usize).cast();
+            copy::copy_words(words.as_ptr(), to, words.len());
         }
-    }
-
-    fn words(&self, at: u64, count: usize) -> &[AtomicU64] {
-        self.check(at, count as u64 * 8, 8);
-        // SAFETY: the range is inside the mapping and aligned, as just checked; see `word` for other processes.
-        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(at as usize).cast(), count) }
     }
 
     /// Ends the process' trust in itself rather than touch memory outside the mapping. The callers compute `at` from the

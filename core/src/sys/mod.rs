@@ -6,6 +6,7 @@
 #[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
 compile_error!("Plasmite's engine supports 64-bit little-endian Linux");
 
+mod copy;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
