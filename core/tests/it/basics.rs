@@ -198,6 +198,22 @@ fn deleting_tells_every_open_handle_and_wakes_the_sleeping() {
 }
 
 #[test]
+fn deleting_removes_damaged_pools_and_never_another_file() {
+    let dir = Dir::new();
+    let text = dir.tmp.path().join("notes.txt");
+    std::fs::write(&text, "my notes").unwrap();
+    assert_eq!(Pool::delete(&text).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(Pool::delete(dir.tmp.path()).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), "my notes");
+    std::fs::write(dir.path("damaged"), "not a pool any more").unwrap();
+    Pool::delete(&dir.path("damaged")).unwrap();
+    let other_name = dir.tmp.path().join("pool.old");
+    Pool::create(&other_name, 8192).unwrap().file().set_len(5000).unwrap();
+    Pool::delete(&other_name).unwrap();
+    assert_eq!(std::fs::read_dir(dir.tmp.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_file_that_was_just_removed_is_noticed_within_a_moment() {
     let dir = Dir::new();
     let pool = dir.pool("p", 64 * KIB);

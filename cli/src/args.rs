@@ -1,0 +1,339 @@
+//! The command line: verbs, their options, and what is said when it can't be understood.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind as ClapKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, Timestamp};
+
+use crate::errors::{Failure, SUCCESS, code, report};
+use crate::help;
+use crate::units;
+
+/// Persistent JSON message pools that are just files.
+#[derive(Debug, Parser)]
+#[command(name = "plasmite", version, about = help::SHORT, long_about = help::ABOUT, after_help = help::TOP)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The directory that holds the pools [default: ~/.plasmite/pools]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Create, list, look at and delete pools
+    #[command(subcommand, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+    #[command(after_help = help::POOL)]
+    Pool(PoolVerb),
+    /// Append messages to a pool
+    #[command(after_help = help::FEED)]
+    Feed(FeedArgs),
+    /// Print one message by its number
+    #[command(after_help = help::FETCH)]
+    Fetch(FetchArgs),
+    /// Print messages as they arrive
+    #[command(after_help = help::FOLLOW)]
+    Follow(FollowArgs),
+    /// Show pools as directories, for every program that can use files
+    #[command(after_help = help::MOUNT, allow_missing_positional = true)]
+    Mount(MountArgs),
+    /// Take a mount away
+    #[command(after_help = help::UNMOUNT)]
+    Unmount(UnmountArgs),
+    /// Print the version
+    Version(VersionArgs),
+}
+
+/// What to do with pools.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolVerb {
+    /// Create pools
+    #[command(after_help = help::POOL_CREATE)]
+    Create(CreateArgs),
+    /// List the pools of the directory
+    #[command(after_help = help::POOL_LIST)]
+    List(ListArgs),
+    /// Show the facts of one pool
+    #[command(after_help = help::POOL_INFO)]
+    Info(InfoArgs),
+    /// Delete pools and all their messages
+    #[command(after_help = help::POOL_DELETE)]
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Names of the pools, or paths with a /
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Size of each pool's file: 64K, 1M, 2G
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
+    pub(crate) size: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// One JSON object for each pool, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// One JSON object, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Names of the pools, or paths with a /
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// One JSON object to append; without it they are read from stdin
+    #[arg(value_name = "JSON")]
+    pub(crate) json: Option<String>,
+    /// A tag for each message; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
+    pub(crate) tags: Vec<String>,
+    /// Read JSON objects from this file (- is stdin)
+    #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) file: Option<PathBuf>,
+    /// Create the pool when it is not there
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Size of a pool that is created: 64K, 1M, 2G
+    #[arg(long, value_name = "SIZE", requires = "create", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
+    pub(crate) create_size: u64,
+    /// What messages survive once their receipt is out
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Fast)]
+    pub(crate) durability: DurabilityArg,
+    /// What happens at a record that is not one JSON object
+    #[arg(long, value_enum, default_value_t = OnError::Stop)]
+    pub(crate) errors: OnError,
+}
+
+/// What a message survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// The end of any process
+    Fast,
+    /// Power loss too
+    Flush,
+}
+
+/// What happens at a bad record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    /// End there; what came before is kept
+    Stop,
+    /// Leave it out, say so on stderr, and exit with 1 at the end
+    Skip,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// Number of the message
+    #[arg(value_name = "SEQ", allow_negative_numbers = true)]
+    pub(crate) seq: u64,
+    /// Only the JSON object that was appended, without its envelope
+    #[arg(long)]
+    pub(crate) data_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FollowArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// Begin with the last N messages (of those wanted by --tag and --where)
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) tail: Option<u64>,
+    /// Begin with what came since: 10m, 2h, 1d ago, or 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = units::since)]
+    pub(crate) since: Option<Timestamp>,
+    /// Only messages with this tag; may be given several times (all must be there)
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
+    pub(crate) tags: Vec<String>,
+    /// Only messages for whose envelope this jq expression is neither false nor null
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) expression: Option<String>,
+    /// End after one message
+    #[arg(long)]
+    pub(crate) one: bool,
+    /// End with exit code 124 when nothing more arrives for this long: 100ms, 5s, 10m
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Keep the pauses between messages, divided by SPEED; begins with the oldest message
+    #[arg(long, value_name = "SPEED", allow_negative_numbers = true, value_parser = units::speed)]
+    pub(crate) replay: Option<f64>,
+    /// Only the JSON objects that were appended, without their envelopes
+    #[arg(long)]
+    pub(crate) data_only: bool,
+    /// JSON, one message a line, also on a terminal
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    /// End with exit code 9 when messages were overwritten before they could be read
+    #[arg(long)]
+    pub(crate) error_on_gap: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    /// The directory that holds the pools [default: --dir, or ~/.plasmite/pools]
+    #[arg(value_name = "POOL_DIR")]
+    pub(crate) pool_dir: Option<PathBuf>,
+    /// Where the directories of pools appear
+    #[arg(value_name = "MOUNTPOINT", required = true)]
+    pub(crate) mountpoint: PathBuf,
+    /// Size of pools that mkdir creates: 64K, 1M, 2G
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
+    pub(crate) pool_size: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnmountArgs {
+    /// Where the mount is
+    #[arg(value_name = "MOUNTPOINT")]
+    pub(crate) mountpoint: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// One JSON object, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the command line turned out to be.
+pub(crate) enum Parsed {
+    /// Something to do.
+    Cli(Box<Cli>),
+    /// It was a question (`--help`, `--version`), or wrong, and has been answered: the exit code.
+    Answered(u8),
+}
+
+/// Reads the command line.
+pub(crate) fn parse() -> Result<Parsed, Failure> {
+    match Cli::try_parse() {
+        Ok(cli) => Ok(Parsed::Cli(Box::new(cli))),
+        Err(answer) => answered(&answer).map(Parsed::Answered),
+    }
+}
+
+fn answered(answer: &clap::Error) -> Result<u8, Failure> {
+    match answer.kind() {
+        ClapKind::DisplayHelp | ClapKind::DisplayVersion => {
+            answer.print().map_err(|e| Failure::stdout(&e))?;
+            Ok(SUCCESS)
+        }
+        ClapKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let error = Error::usage("a verb is missing")
+                .with_hint("plasmite --help shows the verbs and a first workflow");
+            if io::stderr().is_terminal() {
+                // Nobody is listening when that fails.
+                let _ = answer.print();
+            } else {
+                report(&error);
+            }
+            Ok(code(&error))
+        }
+        _ => Err(usage(&answer.render().to_string()).into()),
+    }
+}
+
+/// The error in the parser's text: its first paragraph is what is wrong, tips and usage are what to do.
+fn usage(rendered: &str) -> Error {
+    let text = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let mut paragraphs =
+        text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut message = paragraphs.next().unwrap_or_default();
+    let mut hints = Vec::new();
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            hints.push(tip.replace(" tip: ", "; "));
+        } else if let Some(usage) = paragraph.strip_prefix("Usage: ") {
+            hints.push(format!("usage: {usage}"));
+        } else if paragraph.starts_with('[') {
+            message = format!("{message} {paragraph}");
+        }
+    }
+    let error = Error::usage(message);
+    if hints.is_empty() {
+        error.with_hint("--help after a verb shows its options and examples")
+    } else {
+        error.with_hint(hints.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn rendered(args: &[&str]) -> Error {
+        usage(&Cli::try_parse_from(args).unwrap_err().render().to_string())
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn slips_of_a_verb_are_told_with_the_right_one() {
+        let error = rendered(&["plasmite", "folow", "docs"]);
+        assert_eq!(error.message(), "unrecognized subcommand 'folow'");
+        assert!(error.hint().unwrap().contains("'follow'"), "{error:?}");
+    }
+
+    #[test]
+    fn bad_values_are_told_with_what_is_right() {
+        let error = rendered(&["plasmite", "pool", "create", "a", "--size", "64MB"]);
+        assert!(error.message().contains("'64MB'"), "{error:?}");
+        assert!(error.message().contains("64K, 1M or 2G"), "{error:?}");
+        let error = rendered(&["plasmite", "feed", "a", "--errors", "ignore"]);
+        assert!(error.message().contains("stop, skip"), "{error:?}");
+    }
+
+    #[test]
+    fn mount_takes_one_or_two_directories() {
+        let mount = |args: &[&str]| match Cli::try_parse_from(args).unwrap().verb {
+            Verb::Mount(args) => (args.pool_dir, args.mountpoint),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(mount(&["plasmite", "mount", "/m"]), (None, "/m".into()));
+        assert_eq!(mount(&["plasmite", "mount", "/p", "/m"]), (Some("/p".into()), "/m".into()));
+        assert!(Cli::try_parse_from(["plasmite", "mount"]).is_err());
+    }
+
+    #[test]
+    fn dir_may_stand_before_or_after_the_verb() {
+        for args in [
+            ["plasmite", "--dir", "/p", "pool", "list"],
+            ["plasmite", "pool", "list", "--dir", "/p"],
+        ] {
+            assert_eq!(Cli::try_parse_from(args).unwrap().dir, Some(PathBuf::from("/p")));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! `plasmite follow`.
+
+use std::time::{Duration, Instant};
+
+use plasmite_core::{
+    Bounds, Client, Error, ErrorKind, GapPolicy, Message, Pool, Seq, Tail, TailOptions,
+};
+
+use crate::args::FollowArgs;
+use crate::errors::{Failure, Outcome, SUCCESS, TIMED_OUT, reworded};
+use crate::expression::Expression;
+use crate::output;
+use crate::pace::Pace;
+use crate::pools;
+use crate::render::Form;
+
+pub(crate) fn run(client: &Client, args: &FollowArgs) -> Outcome {
+    let mut wanted = Wanted {
+        tags: args.tags.clone(),
+        expression: args.expression.as_deref().map(Expression::compile).transpose()?,
+        told: false,
+    };
+    let pool = pools::open_to_wait(client, &args.pool)?;
+    let bounds = pool.bounds()?;
+    let since = beginning(&pool, bounds, args, &mut wanted)?;
+    let tail = pool.tail(TailOptions {
+        since: Some(since),
+        max: None,
+        // Chosen here, so that a flood of other messages can't put off the timeout.
+        tags: Vec::new(),
+        gap: if args.error_on_gap { GapPolicy::Error } else { GapPolicy::Continue },
+    })?;
+    let mut follower = Follower::new(&pool, tail, wanted, args);
+    let ended = follower.run();
+    // What was read before a failure is delivered before the failure is told.
+    follower.flush()?;
+    follower.tell_dropped();
+    ended.map_err(|failure| named(failure, &args.pool))
+}
+
+/// Deleting a pool under a reader gets words of its own.
+fn named(failure: Failure, pool: &str) -> Failure {
+    match failure {
+        Failure::Error(error) if error.kind() == ErrorKind::NotFound => {
+            let hint = format!("the pool {pool} was deleted while it was followed");
+            reworded(&error, error.message().to_owned(), Some(hint)).into()
+        }
+        other => other,
+    }
+}
+
+/// The first message to look at. Without `--tail`, `--since` and `--replay` it is the next to come.
+fn beginning(
+    pool: &Pool,
+    bounds: Bounds,
+    args: &FollowArgs,
+    wanted: &mut Wanted,
+) -> Result<Seq, Error> {
+    let edge = bounds.newest.next();
+    let since = args.since.map(|time| pool.seq_at(time)).transpose()?;
+    match (args.tail, since) {
+        (Some(count), since) => last(pool, bounds, since.unwrap_or(Seq::FIRST), count, wanted),
+        (None, Some(since)) => Ok(since),
+        (None, None) if args.replay.is_some() => Ok(bounds.oldest),
+        (None, None) => Ok(edge),
+    }
+}
+
+/// The first of the last `count` wanted messages, none of them before `floor`.
+fn last(
+    pool: &Pool,
+    bounds: Bounds,
+    floor: Seq,
+    count: u64,
+    wanted: &mut Wanted,
+) -> Result<Seq, Error> {
+    let edge = bounds.newest.next();
+    let floor = floor.max(bounds.oldest);
+    if wanted.is_everything() {
+        return Ok(Seq::new(edge.get().saturating_sub(count)).max(floor).min(edge));
+    }
+    let mut message = Message::default();
+    let (mut first, mut found) = (edge, 0);
+    while found < count && first > floor {
+        match pool.get_into(first.prev(), &mut message) {
+            Ok(()) => {}
+            // Overwritten since: nothing older is left either.
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+        first = first.prev();
+        found += u64::from(wanted.accepts(&message));
+    }
+    Ok(first)
+}
+
+/// Which messages are delivered.
+struct Wanted {
+    tags: Vec<String>,
+    expression: Option<Expression>,
+    /// It was told that the expression could not be applied to a message.
+    told: bool,
+}
+
+impl Wanted {
+    fn is_everything(&self) -> bool {
+        self.tags.is_empty() && self.expression.is_none()
+    }
+
+    fn accepts(&mut self, message: &Message) -> bool {
+        if !message.has_tags(&self.tags) {
+            return false;
+        }
+        let Some(expression) = &mut self.expression else { return true };
+        expression.accepts(message).unwrap_or_else(|why| {
+            if !std::mem::replace(&mut self.told, true) {
+                let seq = message.seq();
+                let text = format!(
+                    "messages to which --where can't be applied are left out, the first is {seq}: {why}"
+                );
+                output::notice("NotApplicable", &text, &[("seq", seq.get())]);
+            }
+            false
+        })
+    }
+}
+
+struct Follower<'a> {
+    pool: &'a Pool,
+    tail: Tail,
+    wanted: Wanted,
+    form: Form,
+    pace: Option<Pace>,
+    one: bool,
+    idle: Idle,
+    /// Lines on their way to stdout. Never kept while waiting.
+    out: String,
+    dropped: Dropped,
+    watching_stdout: bool,
+}
+
+impl<'a> Follower<'a> {
+    fn new(pool: &'a Pool, tail: Tail, wanted: Wanted, args: &FollowArgs) -> Self {
+        Self {
+            pool,
+            tail,
+            wanted,
+            form: Form::choose(args.data_only, args.jsonl),
+            pace: args.replay.map(Pace::new),
+            one: args.one,
+            idle: Idle { timeout: args.timeout, edge: None, since: None },
+            out: String::with_capacity(2 * output::BLOCK_BYTES),
+            // With --error-on-gap the error tells it.
+            dropped: Dropped { told: 0, told_at: None, silent: args.error_on_gap },
+            watching_stdout: false,
+        }
+    }
+
+    fn run(&mut self) -> Outcome {
+        let mut message = Message::default();
+        loop {
+            while self.tail.try_next_into(&mut message)? {
+                if let Some(code) = self.offer(&message)? {
+                    return Ok(code);
+                }
+            }
+            self.flush()?;
+            self.tell_dropped();
+            self.end_when_stdout_closes();
+            let left = self.idle.left();
+            if left == Some(Duration::ZERO) {
+                return Ok(TIMED_OUT);
+            }
+            if !self.tail.wait(left)? {
+                return Ok(TIMED_OUT);
+            }
+        }
+    }
+
+    /// Delivers the message if it is wanted. Some exit code when nothing is to come after it.
+    fn offer(&mut self, message: &Message) -> Result<Option<u8>, Failure> {
+        if !self.wanted.accepts(message) {
+            return Ok(self.idle.is_over_at(message.seq(), self.pool)?.then_some(TIMED_OUT));
+        }
+        if let Some(mut pace) = self.pace.take() {
+            pace.wait(message.time(), || {
+                self.end_when_stdout_closes();
+                self.flush()
+            })?;
+            self.pace = Some(pace);
+        }
+        self.idle.end();
+        self.form.write_line(message, &mut self.out);
+        if self.out.len() >= output::BLOCK_BYTES {
+            self.flush()?;
+        }
+        Ok(self.one.then_some(SUCCESS))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        if self.dropped.is_due() {
+            self.tell_dropped();
+        }
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = output::write_stdout(self.out.as_bytes());
+        self.out.clear();
+        // One huge message must not keep its memory for good.
+        self.out.shrink_to(4 * output::BLOCK_BYTES);
+        written
+    }
+
+    fn tell_dropped(&mut self) {
+        self.dropped.tell(self.tail.dropped());
+    }
+
+    fn end_when_stdout_closes(&mut self) {
+        if !std::mem::replace(&mut self.watching_stdout, true) {
+            output::end_when_stdout_closes();
+        }
+    }
+}
+
+/// How long nothing was delivered although everything that was there had been looked at.
+struct Idle {
+    timeout: Option<Duration>,
+    /// The newest message when the first unwanted one was met: the time starts behind it.
+    edge: Option<Seq>,
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// How long to wait for another message.
+    fn left(&mut self) -> Option<Duration> {
+        let timeout = self.timeout?;
+        Some(timeout.saturating_sub(self.since.get_or_insert_with(Instant::now).elapsed()))
+    }
+
+    /// True when the time is over at this message, which is not wanted. Others may follow at once without end.
+    fn is_over_at(&mut self, seq: Seq, pool: &Pool) -> Result<bool, Error> {
+        if self.timeout.is_none() {
+            return Ok(false);
+        }
+        let edge = match self.edge {
+            Some(edge) => edge,
+            None => *self.edge.insert(pool.bounds()?.newest),
+        };
+        Ok((self.since.is_some() || seq > edge) && self.left() == Some(Duration::ZERO))
+    }
+
+    fn end(&mut self) {
+        self.edge = None;
+        self.since = None;
+    }
+}
+
+/// How many messages were overwritten before they could be read, as far as it was told.
+struct Dropped {
+    told: u64,
+    told_at: Option<Instant>,
+    silent: bool,
+}
+
+impl Dropped {
+    /// A reader that is overtaken all the time says so once a second, not with every block.
+    fn is_due(&self) -> bool {
+        self.told_at.is_none_or(|time| time.elapsed() >= Duration::from_secs(1))
+    }
+
+    fn tell(&mut self, dropped: u64) {
+        let new = dropped.saturating_sub(self.told);
+        if new == 0 || self.silent {
+            return;
+        }
+        self.told = dropped;
+        self.told_at = Some(Instant::now());
+        let plural = if new == 1 { "message was" } else { "messages were" };
+        let text = format!("{new} {plural} overwritten before they could be read");
+        output::notice("Dropped", &text, &[("dropped", new), ("dropped_total", dropped)]);
+    }
+}

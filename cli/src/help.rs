@@ -1,0 +1,110 @@
+//! The longer texts of `--help`: what a verb is for, by example.
+//!
+//! Paragraphs are one line each: the help is wrapped to the width of the terminal.
+
+pub(crate) const SHORT: &str = "Persistent JSON message pools that are just files";
+
+pub(crate) const ABOUT: &str = "\
+Persistent JSON message pools that are just files.
+
+A pool is one file of fixed size. Any process on this machine may append JSON messages to it and \
+any may read them; the oldest messages make room for new ones. No server runs.";
+
+pub(crate) const TOP: &str = "\
+A first workflow:
+  plasmite pool create docs              # 1 MiB in ~/.plasmite/pools
+  plasmite follow docs                   # in another terminal: what arrives
+  plasmite feed docs '{\"hello\":\"world\"}' # append a message
+  plasmite fetch docs 1                  # read it again by its number
+
+Messages and facts go to stdout: short text on a terminal, JSON lines in a pipe. Everything else \
+goes to stderr; in a pipe an error is one JSON object {\"error\":{\"kind\",\"message\",\"hint\",…}}.
+
+Exit codes: 0 done (also when the reader of stdout has gone), 1 internal error, or records skipped \
+by feed, 2 usage, 3 not found, 4 exists already, 5 busy, 6 permission, 7 corrupt, 8 I/O, \
+9 overtaken, 124 timeout, 130 Ctrl-C.";
+
+pub(crate) const POOL: &str = "\
+Examples:
+  plasmite pool create docs events --size 64M
+  plasmite pool list
+  plasmite pool info docs
+  plasmite pool delete events";
+
+pub(crate) const POOL_CREATE: &str = "\
+A pool's file has the given size for good; 1M when none is given. Directories above it are created.
+
+Examples:
+  plasmite pool create docs
+  plasmite pool create docs events --size 64M
+  plasmite pool create ./here/docs.plasmite     # a path: anything with a /";
+
+pub(crate) const POOL_LIST: &str = "\
+Examples:
+  plasmite pool list
+  plasmite pool list --dir /srv/pools
+  plasmite pool list | jq -r .name";
+
+pub(crate) const POOL_INFO: &str = "\
+Examples:
+  plasmite pool info docs
+  plasmite pool info docs --json | jq .messages";
+
+pub(crate) const POOL_DELETE: &str = "\
+Programs that have the pool open find out: their next call ends with not found.
+
+Examples:
+  plasmite pool delete docs
+  plasmite pool delete docs events";
+
+pub(crate) const FEED: &str = "\
+Reads JSON Lines, JSON objects one after another, pretty-printed JSON and JSON text sequences. Each \
+message is committed as soon as it has arrived, then its receipt is printed:
+  {\"seq\":17,\"time\":\"…\",\"meta\":{\"tags\":[…]}}
+When the reader of the receipts goes away, feeding ends.
+
+Examples:
+  plasmite feed docs '{\"kind\":\"note\",\"text\":\"hi\"}' --tag note
+  plasmite feed docs --create < notes.jsonl
+  plasmite feed docs --file notes.json --errors skip > receipts.jsonl
+  journalctl -f -o json | plasmite feed logs --create --create-size 64M
+  plasmite feed docs '{\"paid\":true}' --durability flush";
+
+pub(crate) const FETCH: &str = "\
+Examples:
+  plasmite fetch docs 17
+  plasmite fetch docs 17 --data-only | jq .text";
+
+pub(crate) const FOLLOW: &str = "\
+Begins with the next message to arrive, or earlier with --tail and --since (with both: the later \
+beginning), and goes on until Ctrl-C (exit code 130). A reader that is overtaken by the writers says \
+so on stderr and goes on with the oldest message still there.
+
+--where takes the jq language on the envelope (.seq, .time, .meta.tags, .data). A missing key is null; \
+a message to which the expression can't be applied is left out.
+
+Examples:
+  plasmite follow docs                           # what arrives from now on
+  plasmite follow docs --tail 10                 # the last ten first
+  plasmite follow docs --since 10m --tag note    # ten minutes back, only notes
+  plasmite follow docs --where '.data.n > 3'     # only what jq says
+  plasmite follow docs --one --timeout 5s        # one message, five seconds at most
+  plasmite follow docs --since 1h --replay 60    # the last hour in a minute
+  plasmite follow docs --data-only | jq .text";
+
+pub(crate) const MOUNT: &str = "\
+Creates the pool directory and the mountpoint when they are not there, and serves until Ctrl-C, \
+SIGTERM, SIGHUP or `plasmite unmount`; all of them unmount and exit with 0. Pools outlive the mount.
+
+Examples:
+  plasmite mount ~/pools                     # the pools of ~/.plasmite/pools
+  plasmite mount /srv/pools ~/pools          # those of /srv/pools
+Then, in another terminal:
+  mkdir ~/pools/docs                         # create a pool
+  echo '{\"hello\":\"world\"}' > ~/pools/docs/first.json
+  cat ~/pools/docs/1                         # a message
+  cat ~/pools/docs/tail                      # all of them, then what arrives";
+
+pub(crate) const UNMOUNT: &str = "\
+Examples:
+  plasmite unmount ~/pools";

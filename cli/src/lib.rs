@@ -1,0 +1,3 @@
+//! `libplasmite`, shared and static: the C ABI.
+
+pub use plasmite_ffi::*;

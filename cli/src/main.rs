@@ -1,0 +1,70 @@
+//! The `plasmite` command: pools from a shell.
+//!
+//! Each verb has a file of its own. They share the arguments ([`args`]), the way errors are told and
+//! turned into exit codes ([`errors`]), what goes to stdout and stderr ([`output`]), and finding a pool
+//! by name ([`pools`]).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may end so"))]
+
+mod args;
+mod errors;
+mod expression;
+mod feed;
+mod fetch;
+mod follow;
+mod help;
+mod mount;
+mod output;
+mod pace;
+mod pool;
+mod pools;
+mod render;
+mod signals;
+mod units;
+mod version;
+
+use std::process::ExitCode;
+
+use crate::args::{Cli, PoolVerb, Verb};
+use crate::errors::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    errors::tell_panics_as_internal();
+    let code = std::panic::catch_unwind(|| match run() {
+        Ok(code) => code,
+        Err(Failure::ClosedPipe) => errors::SUCCESS,
+        Err(Failure::Error(error)) => {
+            errors::report(&error);
+            errors::code(&error)
+        }
+    });
+    ExitCode::from(code.unwrap_or(errors::INTERNAL))
+}
+
+fn run() -> Outcome {
+    let cli = match args::parse()? {
+        args::Parsed::Cli(cli) => cli,
+        args::Parsed::Answered(code) => return Ok(code),
+    };
+    dispatch(*cli)
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let dir = cli.dir;
+    // A mount unmounts at Ctrl-C.
+    if !matches!(cli.verb, Verb::Mount(_)) {
+        signals::exit_on_interrupt()?;
+    }
+    match cli.verb {
+        Verb::Mount(args) => mount::mount(dir, args),
+        Verb::Unmount(args) => mount::unmount(&args),
+        Verb::Pool(PoolVerb::Create(args)) => pool::create(&pools::client(dir)?, &args),
+        Verb::Pool(PoolVerb::List(args)) => pool::list(&pools::client(dir)?, &args),
+        Verb::Pool(PoolVerb::Info(args)) => pool::info(&pools::client(dir)?, &args),
+        Verb::Pool(PoolVerb::Delete(args)) => pool::delete(&pools::client(dir)?, &args),
+        Verb::Feed(args) => feed::run(&pools::client(dir)?, &args),
+        Verb::Fetch(args) => fetch::run(&pools::client(dir)?, &args),
+        Verb::Follow(args) => follow::run(&pools::client(dir)?, &args),
+        Verb::Version(args) => version::run(&args),
+    }
+}

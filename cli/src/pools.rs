@@ -1,0 +1,79 @@
+//! Finding pools: the directory, and a pool by name with help when it is not there.
+
+use std::path::PathBuf;
+
+use plasmite_core::{Client, Error, ErrorKind, Pool, Result};
+
+use crate::errors;
+
+/// The client of `dir`, or of the default directory.
+pub(crate) fn client(dir: Option<PathBuf>) -> Result<Client> {
+    Ok(Client::new(match dir {
+        Some(dir) => dir,
+        None => plasmite_core::default_pool_dir()?,
+    }))
+}
+
+/// Opens a pool to append to.
+pub(crate) fn open(client: &Client, name: &str) -> Result<Pool> {
+    client.open(name).map_err(|error| explained(client, name, &error))
+}
+
+/// Opens a pool to look at.
+pub(crate) fn open_read_only(client: &Client, name: &str) -> Result<Pool> {
+    client.open_read_only(name).map_err(|error| explained(client, name, &error))
+}
+
+/// Opens a pool to wait on. A reader that may write to the file is woken by the writer at once; one that
+/// may not has to look again from time to time.
+pub(crate) fn open_to_wait(client: &Client, name: &str) -> Result<Pool> {
+    match client.open(name) {
+        Err(error) if error.kind() == ErrorKind::Permission => open_read_only(client, name),
+        opened => opened.map_err(|error| explained(client, name, &error)),
+    }
+}
+
+/// The error of a pool that is not there, with a pool that may have been meant.
+pub(crate) fn explained(client: &Client, name: &str, error: &Error) -> Error {
+    if error.kind() != ErrorKind::NotFound || name.contains('/') {
+        return error.clone();
+    }
+    let dir = client.dir().display();
+    let names = client.names().unwrap_or_default();
+    let hint = if let Some(near) = nearest(name, names.iter().map(|(name, _)| name.as_str())) {
+        format!("did you mean {near:?}?")
+    } else if names.is_empty() {
+        format!("{dir} holds no pools yet; create one: plasmite pool create {name}")
+    } else {
+        format!("create it: plasmite pool create {name} (plasmite pool list shows those of {dir})")
+    };
+    errors::reworded(error, error.message().to_owned(), Some(hint))
+}
+
+/// The name that `wanted` is most likely a slip of.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = wanted.to_lowercase();
+    let distance = |name: &str| strsim::osa_distance(&lower, &name.to_lowercase());
+    let allowed = (wanted.chars().count() / 3).max(1);
+    names
+        .map(|name| (distance(name), name))
+        .filter(|&(distance, name)| distance <= allowed && distance < name.chars().count())
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_strangers_are_not() {
+        let near = |wanted| nearest(wanted, ["docs", "events", "a"].into_iter());
+        assert_eq!(near("doc"), Some("docs"));
+        assert_eq!(near("dosc"), Some("docs"));
+        assert_eq!(near("DOCS"), Some("docs"));
+        assert_eq!(near("evnets"), Some("events"));
+        assert_eq!(near("b"), None);
+        assert_eq!(near("metrics"), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The `plasmite` command as its users meet it: the real binary, its output, its exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end so")]
+
+mod feed;
+mod feed_records;
+mod follow;
+mod mount;
+mod pool;
+mod refused;
+mod signals;
+mod support;
+mod terminal;
+mod together;
+mod usage;

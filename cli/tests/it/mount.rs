@@ -1,0 +1,188 @@
+//! `plasmite mount` and `plasmite unmount`. Without FUSE on the machine these tests do nothing.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Proc, Sandbox, have, json_lines};
+
+/// A mounted sandbox, unmounted whatever happens.
+struct Mounted {
+    daemon: Proc,
+    mountpoint: PathBuf,
+}
+
+impl Mounted {
+    fn new(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
+        let mountpoint = sandbox.path("m");
+        let mut args = vec!["mount", mountpoint.to_str().unwrap()];
+        args.extend(options);
+        let daemon = sandbox.start(sandbox.wrapped(wrapper, &args));
+        let mounted = Self { daemon, mountpoint };
+        mounted.daemon.wait_until(|_| mounted.is_mounted());
+        // Mounted is a moment before ready.
+        thread::sleep(Duration::from_millis(100));
+        mounted
+    }
+
+    fn is_mounted(&self) -> bool {
+        let device = |path: PathBuf| fs::metadata(path).map(|facts| facts.dev()).ok();
+        let parent = self.mountpoint.parent().map(PathBuf::from);
+        let here = device(self.mountpoint.clone());
+        here.is_some() && here != parent.and_then(device)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.mountpoint.join(name)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-lq").arg(&self.mountpoint).status();
+    }
+}
+
+fn have_fuse() -> bool {
+    have("/dev/fuse") && rustix::process::geteuid().is_root()
+}
+
+const PLAIN: &[&str] = &["env", "--default-signal=INT,TERM,HUP"];
+
+#[test]
+fn signals_unmount_and_exit_with_0() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+        assert!(mounted.file("docs").is_dir());
+        mounted.daemon.signal(signal);
+        let (code, talk) = mounted.daemon.end();
+        assert_eq!(code, Some(0), "{signal:?}: {talk}");
+        assert!(!mounted.is_mounted(), "{signal:?}");
+        let pools = sandbox.path("pools");
+        for real in [
+            format!("mkdir {}/docs\n", mounted.mountpoint.display()),
+            format!("cat {}/docs/1\n", mounted.mountpoint.display()),
+            format!("plasmite follow docs --tail 10 --dir {}\n", pools.display()),
+            "Ctrl-C unmounts".to_owned(),
+        ] {
+            assert!(talk.contains(&real), "{talk}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_unmounts_under_a_blocked_reader() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mut cat = Command::new("cat");
+    cat.arg(mounted.file("docs/tail"));
+    let mut cat = sandbox.start(cat);
+    sandbox.feed("docs", "{}", &[]);
+    assert_eq!(cat.json()["seq"], 1);
+    mounted.daemon.signal(Signal::INT);
+    assert_eq!(mounted.daemon.end().0, Some(0));
+    assert!(!mounted.is_mounted());
+    cat.status();
+}
+
+#[test]
+fn a_mount_under_nohup_outlives_the_terminal() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let nohup = &["env", "--default-signal=INT,TERM", "--ignore-signal=HUP"];
+    let mut mounted = Mounted::new(&sandbox, nohup, &[]);
+    mounted.daemon.signal(Signal::HUP);
+    thread::sleep(Duration::from_millis(200));
+    assert!(mounted.is_mounted());
+    mounted.daemon.signal(Signal::TERM);
+    assert_eq!(mounted.daemon.end().0, Some(0));
+}
+
+#[test]
+fn unmount_ends_the_daemon_with_0() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mountpoint = mounted.mountpoint.to_str().unwrap().to_owned();
+    assert_eq!(sandbox.run(&["unmount", &mountpoint]).ok(), "");
+    assert_eq!(mounted.daemon.end().0, Some(0));
+    let error = sandbox.run(&["unmount", &mountpoint]).fails(3);
+    assert_eq!((&error["kind"], &error["path"]), (&json!("NotFound"), &json!(mountpoint)));
+}
+
+#[test]
+fn a_mount_takes_the_place_of_one_whose_daemon_died() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mut dead = Mounted::new(&sandbox, PLAIN, &[]);
+    dead.daemon.signal(Signal::KILL);
+    dead.daemon.status();
+    let mut next = Mounted::new(&sandbox, PLAIN, &[]);
+    assert!(next.file("docs").is_dir());
+    next.daemon.signal(Signal::INT);
+    assert_eq!(next.daemon.end().0, Some(0));
+
+    let mut dead = Mounted::new(&sandbox, PLAIN, &[]);
+    dead.daemon.signal(Signal::KILL);
+    dead.daemon.status();
+    sandbox.run(&["unmount", dead.mountpoint.to_str().unwrap()]).ok();
+    assert!(fs::read_dir(&dead.mountpoint).is_ok());
+}
+
+#[test]
+fn the_command_and_the_mount_see_each_other() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mounted = Mounted::new(&sandbox, PLAIN, &["--pool-size", "128K"]);
+    fs::create_dir(mounted.file("docs")).unwrap();
+    assert_eq!(sandbox.run(&["pool", "info", "docs"]).json()["size_bytes"], 128 << 10);
+    let follower = sandbox.follower("docs", &[]);
+    fs::write(mounted.file("docs/first.json"), "{\"hello\":\"world\"}\n").unwrap();
+    assert_eq!(follower.json()["data"], json!({"hello": "world"}));
+    sandbox.feed("docs", "{\"n\":2}", &["t"]);
+    let envelope = sandbox.run(&["fetch", "docs", "2"]).ok();
+    assert_eq!(fs::read_to_string(mounted.file("docs/2")).unwrap(), envelope);
+    let log = fs::read_to_string(mounted.file("docs/log")).unwrap();
+    assert_eq!(json_lines(&log).len(), 2);
+    sandbox.run(&["pool", "delete", "docs"]).ok();
+    assert!(!mounted.file("docs").exists());
+}
+
+#[test]
+fn what_can_not_be_mounted_is_told() {
+    let sandbox = Sandbox::new();
+    let error = sandbox.run(&["mount", "other", "m"]).fails(2);
+    assert!(error["message"].as_str().unwrap().contains("twice"), "{error}");
+    fs::write(sandbox.path("file"), "").unwrap();
+    let file = sandbox.path("file");
+    for path in [file.to_str().unwrap(), "/dev/null", "/proc/nope"] {
+        let ran = sandbox.run(&["mount", path]);
+        let code = ran.code.unwrap();
+        assert!(matches!(code, 2 | 3 | 6 | 8), "{ran:?}");
+        ran.fails(code);
+    }
+    let error = sandbox.run(&["mount", "m", "--pool-size", "big"]).fails(2);
+    assert!(error["message"].as_str().unwrap().contains("64K"), "{error}");
+    sandbox.run(&["mount"]).fails(2);
+}

@@ -1,0 +1,189 @@
+//! Streams: a cursor that several threads may share, each message going to one of them.
+
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use plasmite_core::{Error, Message, Pool, Result, Tail, TailOptions};
+
+use crate::args::{Out, borrow};
+use crate::buffers::Buf;
+use crate::envelope;
+use crate::error::CError;
+use crate::guard::fallible;
+use crate::handles::{StreamHandle, free};
+
+/// The stream has ended.
+const END: c_int = 0;
+/// There is at least one message.
+const MESSAGE: c_int = 1;
+/// No message came in the time given; more may come.
+const AGAIN: c_int = 2;
+
+/// How often a waiting thread looks whether another one has brought the stream to its end.
+const LOOK: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pool: Pool,
+    timeout: Option<Duration>,
+    /// Held while messages are copied, never while waiting.
+    cursor: Mutex<Cursor>,
+}
+
+#[derive(Debug)]
+struct Cursor {
+    tail: Tail,
+    /// Its memory is used again for each message.
+    message: Message,
+    /// What stopped a batch that had messages to deliver before it.
+    pending: Option<Error>,
+}
+
+/// How much one read takes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    messages: u64,
+    bytes: u64,
+}
+
+/// What came of waiting for a message.
+enum Step<T> {
+    Got(T),
+    Ended,
+    Nothing,
+}
+
+impl Stream {
+    pub(crate) fn new(pool: Pool, tail: TailOptions, timeout: Option<Duration>) -> Result<Self> {
+        let tail = pool.tail(tail)?;
+        let cursor = Mutex::new(Cursor { tail, message: Message::default(), pending: None });
+        Ok(Self { pool, timeout, cursor })
+    }
+
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is there, or waits until `take` finds something.
+    fn wait_for<T>(
+        &self,
+        timeout: Option<Duration>,
+        take: impl Fn(&mut Cursor) -> Result<Option<T>>,
+    ) -> Result<Step<T>> {
+        let mut end = None;
+        loop {
+            let seen = {
+                let mut cursor = self.cursor();
+                if let Some(taken) = take(&mut cursor)? {
+                    return Ok(Step::Got(taken));
+                }
+                if cursor.tail.is_done() {
+                    return Ok(Step::Ended);
+                }
+                cursor.tail.position().prev()
+            };
+            // Without a limit, or with one beyond what the clock can tell: None.
+            let end = *end.get_or_insert_with(|| {
+                timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+            });
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            // Messages that `take` has no use for do not lengthen the wait.
+            if left == Some(Duration::ZERO) {
+                return Ok(Step::Nothing);
+            }
+            self.pool.wait(seen, Some(left.map_or(LOOK, |left| left.min(LOOK))))?;
+        }
+    }
+}
+
+impl Cursor {
+    fn next(&mut self) -> Result<bool> {
+        match self.pending.take() {
+            Some(error) => Err(error),
+            None => self.tail.try_next_into(&mut self.message),
+        }
+    }
+
+    fn next_envelope(&mut self) -> Result<Option<String>> {
+        Ok(self.next()?.then(|| envelope::of(&self.message)))
+    }
+
+    fn next_lines(&mut self, limits: Limits) -> Result<Option<String>> {
+        let mut lines = String::new();
+        let mut count = 0;
+        while count < limits.messages && (lines.len() as u64) < limits.bytes {
+            match self.next() {
+                Ok(true) => self.message.write_line(&mut lines),
+                Ok(false) => break,
+                Err(e) if lines.is_empty() => return Err(e),
+                Err(e) => {
+                    self.pending = Some(e);
+                    break;
+                }
+            }
+            count += 1;
+        }
+        Ok((count > 0).then_some(lines))
+    }
+}
+
+/// Frees a stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_stream_free(stream: *mut StreamHandle) {
+    // SAFETY: the caller keeps what the header asks for.
+    unsafe { free(stream) }
+}
+
+/// The next message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_stream_next(
+    stream: *const StreamHandle,
+    out_message: *mut Buf,
+    out_err: *mut *mut CError,
+) -> c_int {
+    // SAFETY: the caller keeps what the header asks for, of every pointer.
+    unsafe {
+        fallible(out_err, || {
+            let out = Out::new(out_message, "out_message", Buf::EMPTY)?;
+            let stream = &borrow(stream, "stream")?.0;
+            Ok(match stream.wait_for(stream.timeout, Cursor::next_envelope)? {
+                Step::Got(envelope) => {
+                    out.set(envelope.into());
+                    MESSAGE
+                }
+                Step::Ended | Step::Nothing => END,
+            })
+        })
+    }
+}
+
+/// The next messages, as many as are there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_stream_read(
+    stream: *const StreamHandle,
+    max_messages: u64,
+    max_bytes: u64,
+    wait_ms: u64,
+    out_lines: *mut Buf,
+    out_err: *mut *mut CError,
+) -> c_int {
+    // SAFETY: the caller keeps what the header asks for, of every pointer.
+    unsafe {
+        fallible(out_err, || {
+            let out = Out::new(out_lines, "out_lines", Buf::EMPTY)?;
+            let stream = &borrow(stream, "stream")?.0;
+            let or_all = |limit: u64| if limit == 0 { u64::MAX } else { limit };
+            let limits = Limits { messages: or_all(max_messages), bytes: or_all(max_bytes) };
+            let wait = (wait_ms != u64::MAX).then(|| Duration::from_millis(wait_ms));
+            Ok(match stream.wait_for(wait, |cursor| cursor.next_lines(limits))? {
+                Step::Got(lines) => {
+                    out.set(lines.into());
+                    MESSAGE
+                }
+                Step::Ended => END,
+                Step::Nothing => AGAIN,
+            })
+        })
+    }
+}

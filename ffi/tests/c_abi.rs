@@ -1,0 +1,128 @@
+//! The C tests beside this file, compiled as C99 and as C++ against the library that users get, and run.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The folder with `libplasmite.so`, built now: `cargo test -p plasmite-ffi` alone does not build it.
+fn library_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let this_test = std::env::current_exe().unwrap();
+        let profile_dir = this_test.parent().unwrap().parent().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--package", "plasmite", "--lib"])
+            .env("CARGO_TARGET_DIR", profile_dir.parent().unwrap());
+        if profile_dir.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "libplasmite could not be built");
+        profile_dir.to_owned()
+    })
+}
+
+fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+/// Compiles `tests/NAME.c` with `compiler`, and runs it with a directory of its own.
+fn compile_and_run(name: &str, compiler: &[&str], extra: &[&str], link: &[&str]) {
+    if !has(compiler[0]) {
+        return;
+    }
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join(name);
+    let lib_dir = library_dir();
+    let output = Command::new(compiler[0])
+        .args(&compiler[1..])
+        .args(["-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror", "-g"])
+        .arg("-Wno-unused-function")
+        .args(extra)
+        .arg("-I")
+        .arg(crate_dir.join("include"))
+        .arg("-o")
+        .arg(&program)
+        .arg(crate_dir.join("tests").join(format!("{name}.c")))
+        .args(["-x", "none"])
+        .args(link.iter().map(|arg| arg.replace("{lib}", &lib_dir.display().to_string())))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pools = dir.path().join("some pools");
+    let output = Command::new(&program).arg(&pools).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
+}
+
+const C: [&str; 3] = ["cc", "-std=c99", "-pedantic"];
+const CPP: [&str; 4] = ["c++", "-x", "c++", "-std=c++11"];
+const SHARED: [&str; 4] = ["-L{lib}", "-lplasmite", "-Wl,-rpath,{lib}", "-lpthread"];
+/// As `Libs.private` of the pkg-config file.
+const STATIC: [&str; 4] = ["{lib}/libplasmite.a", "-lpthread", "-ldl", "-lm"];
+
+macro_rules! c_tests {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn passes_as_c() {
+                super::compile_and_run(stringify!($name), &super::C, &[], &super::SHARED);
+            }
+
+            #[test]
+            fn passes_as_cpp() {
+                super::compile_and_run(stringify!($name), &super::CPP, &[], &super::SHARED);
+            }
+
+            #[test]
+            fn passes_with_sanitizers() {
+                super::compile_and_run(
+                    stringify!($name),
+                    &super::C,
+                    &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+                    &super::SHARED,
+                );
+            }
+        }
+    )*};
+}
+
+c_tests! { append_and_get pools nulls streams handles }
+
+#[test]
+fn the_static_library_links() {
+    compile_and_run("handles", &C, &[], &STATIC);
+}
+
+#[test]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    if !has("nm") {
+        return;
+    }
+    let header = include_str!("../include/plasmite.h");
+    let declared: BTreeSet<String> = header
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains('('))
+        .filter_map(|line| line.split('(').next()?.rsplit([' ', '*']).next())
+        .map(str::to_owned)
+        .collect();
+    let library = library_dir().join("libplasmite.so");
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library).output().unwrap();
+    let exported: BTreeSet<String> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .map(str::to_owned)
+        .collect();
+    assert!(declared.len() > 20, "{declared:?}");
+    assert_eq!(exported, declared);
+}

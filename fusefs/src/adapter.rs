@@ -1,0 +1,505 @@
+//! FUSE requests as calls of the tree, and its answers as replies. Nothing is decided here.
+
+use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::SystemTime;
+
+use fuser::{
+    FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use crate::attr::{Attr, Entry, Kind};
+use crate::errno::{Errno, Reply};
+use crate::tree::{Caller, Change, Listed, MAX_NAME_BYTES, Opened, Read, Tree};
+use crate::views::Chunk;
+use crate::waiters::Notify;
+
+const MAX_WRITE_BYTES: u32 = 1 << 20;
+const MAX_BACKGROUND: u16 = 64;
+const GENERATION: Generation = Generation(0);
+
+/// Set on the root by the user who mounted, or by root, this extended attribute ends every waiting read.
+pub(crate) const END_STREAMS: &str = "user.plasmite.end-streams";
+
+/// The tree as a FUSE file system. Dropping it tells whoever holds the other end of `_ended`.
+pub(crate) struct Adapter {
+    tree: Arc<Tree>,
+    _ended: Sender<()>,
+}
+
+impl Adapter {
+    /// An adapter for `tree`.
+    pub(crate) fn new(tree: Arc<Tree>, ended: Sender<()>) -> Self {
+        Self { tree, _ended: ended }
+    }
+}
+
+/// Runs an operation; a panic in it fails that one request.
+fn run<T>(operation: impl FnOnce() -> Reply<T>) -> Reply<T> {
+    catch_unwind(AssertUnwindSafe(operation)).unwrap_or(Err(Errno::EIO))
+}
+
+/// Answers a request: what to do with the value, or the error.
+macro_rules! answer {
+    ($reply:expr, $operation:expr, $ok:expr) => {
+        match run(|| $operation) {
+            Ok(value) => $ok(value),
+            Err(errno) => $reply.error(errno.into()),
+        }
+    };
+}
+
+impl From<Errno> for fuser::Errno {
+    fn from(errno: Errno) -> Self {
+        Self::from_i32(errno.0)
+    }
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller { tid: request.pid() }
+}
+
+fn file_type(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File => FileType::RegularFile,
+        Kind::Link => FileType::Symlink,
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.size,
+        blocks: attr.size.div_ceil(512),
+        atime: attr.mtime,
+        mtime: attr.mtime,
+        ctime: attr.mtime,
+        crtime: attr.mtime,
+        kind: file_type(attr.kind),
+        perm: attr.mode,
+        nlink: if attr.kind == Kind::Directory { 2 } else { 1 },
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+fn open_flags(opened: &Opened) -> FopenFlags {
+    let cache =
+        if opened.direct { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE };
+    let flush = if opened.flush { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
+    cache | flush
+}
+
+fn reply_entry(reply: ReplyEntry, entry: &Entry) {
+    reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), GENERATION);
+}
+
+fn reply_chunk(reply: ReplyData, result: Reply<Chunk>) {
+    match result {
+        Ok(chunk) => reply.data(chunk.as_slice()),
+        Err(errno) => reply.error(errno.into()),
+    }
+}
+
+fn time(time: TimeOrNow) -> SystemTime {
+    match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => SystemTime::now(),
+    }
+}
+
+/// `size` 0 asks for the length; a buffer that is too small is ERANGE.
+fn reply_xattr(reply: ReplyXattr, size: u32, value: &[u8]) {
+    match size {
+        0 => reply.size(value.len() as u32),
+        _ if value.len() > size as usize => reply.error(fuser::Errno::ERANGE),
+        _ => reply.data(value),
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        for wanted in [
+            InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+        ] {
+            // An older kernel does without.
+            let _ = config.add_capabilities(wanted);
+        }
+        let _ = config.set_max_write(MAX_WRITE_BYTES);
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.tree.close_waiters();
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        answer!(reply, self.tree.lookup(parent.0, name), |entry| reply_entry(reply, &entry));
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        let _ = run(|| self.tree.forget(ino.0, nlookup));
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        answer!(reply, self.tree.getattr(ino.0), |(attr, ttl): (Attr, crate::attr::Ttl)| reply
+            .attr(&ttl.attr, &file_attr(&attr)));
+    }
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let change = Change { mode, uid, gid, size, mtime: mtime.map(time) };
+        answer!(reply, self.tree.setattr(ino.0, fh.map(|fh| fh.0), &change), |(attr, ttl): (
+            Attr,
+            crate::attr::Ttl
+        )| reply
+            .attr(&ttl.attr, &file_attr(&attr)));
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        answer!(reply, self.tree.readlink(ino.0), |target: Vec<u8>| reply.data(&target));
+    }
+
+    fn mknod(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        answer!(reply, self.tree.mknod(parent.0, name, mode), |entry| reply_entry(reply, &entry));
+    }
+
+    fn mkdir(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        answer!(reply, self.tree.mkdir(parent.0, name, mode), |entry| reply_entry(reply, &entry));
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer!(reply, self.tree.unlink(parent.0, name), |()| reply.ok());
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer!(reply, self.tree.rmdir(parent.0, name), |()| reply.ok());
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
+            return reply.error(fuser::Errno::EINVAL);
+        }
+        let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        answer!(
+            reply,
+            self.tree.rename((parent.0, name), (newparent.0, newname), no_replace),
+            |()| reply.ok()
+        );
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        answer!(reply, self.tree.open(ino.0, flags.0, caller(request)), |opened: Opened| reply
+            .opened(FileHandle(opened.fh), open_flags(&opened)));
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        answer!(
+            reply,
+            self.tree.create(parent.0, name, mode, flags, caller(request)),
+            |(entry, opened): (Entry, Opened)| reply.created(
+                &entry.ttl.entry,
+                &file_attr(&entry.attr),
+                GENERATION,
+                FileHandle(opened.fh),
+                open_flags(&opened)
+            )
+        );
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let waits = flags.0 & libc::O_NONBLOCK == 0;
+        match run(|| self.tree.read(fh.0, offset, size as usize, waits, caller(request))) {
+            Ok(Read::Data(chunk)) => reply.data(chunk.as_slice()),
+            Ok(Read::Wait(parking)) => {
+                parking.park(Box::new(move |result| reply_chunk(reply, result)));
+            }
+            Err(errno) => reply.error(errno.into()),
+        }
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let owner = owner.map_or(u64::from(request.pid()), |owner| owner.0);
+        answer!(reply, self.tree.write(fh.0, offset, data, owner), |n| reply.written(n));
+    }
+
+    fn flush(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        answer!(reply, self.tree.flush(fh.0, owner.0, caller(request)), |()| reply.ok());
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer!(reply, self.tree.fsync(fh.0), |()| reply.ok());
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer!(reply, self.tree.release(fh.0), |()| reply.ok());
+    }
+
+    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        answer!(reply, self.tree.opendir(ino.0), |fh| reply
+            .opened(FileHandle(fh), FopenFlags::empty()));
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let mut add =
+            |e: &Listed<'_>| reply.add(INodeNo(e.ino), e.cookie, file_type(e.kind), e.name);
+        let result = run(|| self.tree.readdir(fh.0, offset, false, &mut add));
+        match result {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno.into()),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let mut add = |e: &Listed<'_>| {
+            // `.` and `..`: the kernel looks at nothing but the name and the type.
+            let entry = e.entry.unwrap_or(Entry { attr: dots(e), ttl: crate::attr::Ttl::NONE });
+            let attr = file_attr(&entry.attr);
+            reply.add(INodeNo(e.ino), e.cookie, e.name, &entry.ttl.entry, &attr, GENERATION)
+        };
+        let result = run(|| self.tree.readdir(fh.0, offset, true, &mut add));
+        match result {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno.into()),
+        }
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        answer!(reply, self.tree.releasedir(fh.0), |()| reply.ok());
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        answer!(reply, self.tree.space(), |s: crate::sys::Space| reply.statfs(
+            s.blocks,
+            s.free,
+            s.available,
+            s.files,
+            s.files_free,
+            s.block_bytes,
+            MAX_NAME_BYTES as u32,
+            s.block_bytes
+        ));
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let may = request.uid() == 0 || request.uid() == crate::sys::euid();
+        if ino == INodeNo::ROOT && name == END_STREAMS && may {
+            self.tree.close_waiters();
+            return reply.ok();
+        }
+        reply.error(fuser::Errno::EOPNOTSUPP);
+    }
+
+    fn getxattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        answer!(reply, self.tree.getxattr(ino.0, name), |value: Vec<u8>| reply_xattr(
+            reply, size, &value
+        ));
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        answer!(reply, self.tree.listxattr(ino.0), |value: Vec<u8>| reply_xattr(
+            reply, size, &value
+        ));
+    }
+
+    fn removexattr(&self, _request: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(fuser::Errno::EOPNOTSUPP);
+    }
+
+    fn poll(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        notifier: PollNotifier,
+        _events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        let wanted = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY);
+        let notify: Notify = Box::new(move || {
+            // The file was closed in the meantime: nobody waits.
+            let _ = notifier.notify();
+        });
+        answer!(reply, self.tree.poll(fh.0, wanted.then_some(notify)), |ready| reply
+            .poll(poll_events(ready)));
+    }
+}
+
+fn dots(listed: &Listed<'_>) -> Attr {
+    Attr {
+        ino: listed.ino,
+        size: 0,
+        kind: listed.kind,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: SystemTime::UNIX_EPOCH,
+    }
+}
+
+fn poll_events(ready: crate::tree::Readiness) -> PollEvents {
+    let mut events = PollEvents::empty();
+    if ready.readable {
+        events |= PollEvents::POLLIN | PollEvents::POLLRDNORM;
+    }
+    if ready.writable {
+        events |= PollEvents::POLLOUT | PollEvents::POLLWRNORM;
+    }
+    events
+}

@@ -1,0 +1,32 @@
+//! Plasmite pools as directories: a FUSE file system over a pool directory.
+//!
+//! The mount is one more client of the engine. Its logic (`tree` and everything below it) is plain
+//! synchronous Rust that knows nothing of FUSE; `adapter` translates requests into calls of it, and
+//! `mount` puts it into the file system and takes it away again.
+//!
+//! ```no_run
+//! use plasmite_fusefs::{Mount, MountOptions};
+//!
+//! let mount = Mount::start(MountOptions::new("/var/lib/pools", "/mnt/pools"))?;
+//! mount.wait()?;
+//! # Ok::<(), plasmite_core::Error>(())
+//! ```
+mod adapter;
+mod attr;
+mod errno;
+mod ino;
+mod interrupt;
+mod mount;
+mod mountinfo;
+mod names;
+mod pools;
+mod procs;
+mod session;
+mod shelf;
+mod sync;
+mod sys;
+mod tree;
+mod views;
+mod waiters;
+
+pub use mount::{Mount, MountOptions, Unmounter, unmount};

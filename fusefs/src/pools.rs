@@ -1,0 +1,323 @@
+//! The pools of the directory as the mount knows them: ids, open handles, open files.
+
+mod janitor;
+mod logs;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Instant, SystemTime};
+
+use plasmite_core::{Client, ErrorKind, POOL_SUFFIX, Pool};
+
+use crate::attr::Owner;
+use crate::errno::{Errno, Reply};
+use crate::ino::{DirId, MAX_DIR_ID};
+use crate::interrupt::Interrupts;
+use crate::sync::{lock, read, write};
+use crate::waiters::Waiters;
+
+pub(crate) use logs::LogNodes;
+
+/// What tells a pool file from another one that has, or had, the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    dev: u64,
+    ino: u64,
+    /// Inode numbers are used again at once; times of birth are not.
+    born: Option<SystemTime>,
+}
+
+impl Identity {
+    fn of(meta: &Metadata) -> Self {
+        Self { dev: meta.dev(), ino: meta.ino(), born: meta.created().ok() }
+    }
+}
+
+/// A pool that is, or was, a directory of the mount.
+///
+/// It stands for one pool *file*: a file created anew under the same name gets a `PoolDir` of its own, with other
+/// inode numbers, so that nothing the kernel remembers of the old pool shows in the new one.
+pub(crate) struct PoolDir {
+    /// Its number in this mount.
+    pub(crate) id: DirId,
+    /// Reads and polls that wait for its next message.
+    pub(crate) waiters: Arc<Waiters>,
+    /// The inodes of its `log`.
+    pub(crate) logs: Mutex<LogNodes>,
+    identity: Identity,
+    place: RwLock<Place>,
+    slot: Mutex<Slot>,
+    open_files: AtomicUsize,
+    lookups: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    name: String,
+    path: PathBuf,
+}
+
+struct Slot {
+    pool: Option<Pool>,
+    used: Instant,
+}
+
+impl PoolDir {
+    /// The pool's name now.
+    pub(crate) fn name(&self) -> String {
+        read(&self.place).name.clone()
+    }
+
+    /// The pool file's path now.
+    pub(crate) fn path(&self) -> PathBuf {
+        read(&self.place).path.clone()
+    }
+
+    /// The open pool; opened when it was not.
+    pub(crate) fn pool(&self) -> Reply<Pool> {
+        let mut slot = lock(&self.slot);
+        slot.used = Instant::now();
+        if let Some(pool) = &slot.pool {
+            return Ok(pool.clone());
+        }
+        let pool = self.open()?;
+        slot.pool = Some(pool.clone());
+        Ok(pool)
+    }
+
+    fn open(&self) -> Reply<Pool> {
+        let path = self.path();
+        let pool = match Pool::open(&path) {
+            Err(error) if error.kind() == ErrorKind::Permission => Pool::open_read_only(&path),
+            other => other,
+        }?;
+        if Identity::of(&pool.file().metadata()?) == self.identity {
+            Ok(pool)
+        } else {
+            Err(Errno::ESTALE)
+        }
+    }
+
+    /// The pool file's metadata. ESTALE when the file is gone or is another one.
+    pub(crate) fn metadata(&self) -> Reply<Metadata> {
+        let meta = std::fs::metadata(self.path()).map_err(|_| Errno::ESTALE)?;
+        if Identity::of(&meta) == self.identity { Ok(meta) } else { Err(Errno::ESTALE) }
+    }
+
+    /// Owner and permissions of the pool file.
+    pub(crate) fn owner(&self) -> Reply<Owner> {
+        if let Some(pool) = &lock(&self.slot).pool {
+            return Ok(Owner::of(&pool.file().metadata()?));
+        }
+        Ok(Owner::of(&self.metadata()?))
+    }
+
+    /// One more of its files is open.
+    pub(crate) fn file_opened(&self) {
+        self.open_files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of its files was closed.
+    pub(crate) fn file_closed(&self) {
+        self.open_files.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// True while one of its files is open.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open_files.load(Ordering::Relaxed) > 0
+    }
+
+    /// The kernel was given the directory's inode once more.
+    pub(crate) fn looked_up(&self) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Closes the pool if nobody used it since `since`, or it was deleted. True when it is open still.
+    fn close_if_idle(&self, since: Instant) -> bool {
+        let mut slot = lock(&self.slot);
+        let keep = slot.pool.as_ref().is_some_and(|pool| {
+            self.is_busy() || (slot.used > since && pool.check_alive().is_ok())
+        });
+        if !keep {
+            slot.pool = None;
+        }
+        keep
+    }
+}
+
+/// All pools.
+pub(crate) struct Pools {
+    client: Client,
+    table: RwLock<Table>,
+    interrupts: Arc<Interrupts>,
+    janitor: janitor::Janitor,
+}
+
+#[derive(Default)]
+struct Table {
+    by_id: HashMap<DirId, Arc<PoolDir>>,
+    by_name: HashMap<String, Arc<PoolDir>>,
+    last_id: DirId,
+}
+
+impl Pools {
+    /// The pools of a directory.
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self {
+            client: Client::new(dir),
+            table: RwLock::default(),
+            interrupts: Arc::default(),
+            janitor: janitor::Janitor::default(),
+        }
+    }
+
+    /// The pool directory.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The names of the pools that are there now.
+    pub(crate) fn names(&self) -> Reply<Vec<String>> {
+        Ok(self.client.names()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The pool of that name, if it is there now.
+    pub(crate) fn find(self: &Arc<Self>, name: &OsStr) -> Reply<Arc<PoolDir>> {
+        let name = name.to_str().ok_or(Errno::ENOENT)?;
+        let path = self.path_of(name).map_err(|_| Errno::ENOENT)?;
+        let Some(meta) = std::fs::metadata(&path).ok().filter(Metadata::is_file) else {
+            write(&self.table).by_name.remove(name);
+            return Err(Errno::ENOENT);
+        };
+        let identity = Identity::of(&meta);
+        let known = read(&self.table).by_name.get(name).filter(|d| d.identity == identity).cloned();
+        match known {
+            Some(dir) => Ok(dir),
+            None => self.enter(name, path, identity),
+        }
+    }
+
+    /// The file of the pool of that name; EINVAL for a name that no pool has, or that is another way to write one.
+    fn path_of(&self, name: &str) -> Reply<PathBuf> {
+        if name.ends_with(POOL_SUFFIX) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.client.path_of(name)?)
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        name: &str,
+        path: PathBuf,
+        identity: Identity,
+    ) -> Reply<Arc<PoolDir>> {
+        let mut table = write(&self.table);
+        if let Some(dir) = table.by_name.get(name).filter(|d| d.identity == identity) {
+            return Ok(Arc::clone(dir));
+        }
+        let dir = Arc::new(PoolDir {
+            id: table.free_id()?,
+            waiters: Waiters::new(Arc::clone(&self.interrupts)),
+            logs: Mutex::default(),
+            identity,
+            place: RwLock::new(Place { name: name.to_owned(), path }),
+            slot: Mutex::new(Slot { pool: None, used: Instant::now() }),
+            open_files: AtomicUsize::new(0),
+            lookups: AtomicU64::new(0),
+        });
+        table.by_id.insert(dir.id, Arc::clone(&dir));
+        table.by_name.insert(name.to_owned(), Arc::clone(&dir));
+        drop(table);
+        self.janitor.ensure_running(self);
+        Ok(dir)
+    }
+
+    /// True when the kernel may know a directory by that name which is not that pool any more.
+    pub(crate) fn is_stale(&self, name: &str) -> bool {
+        let known = read(&self.table).by_name.get(name).cloned();
+        known.is_some_and(|dir| dir.metadata().is_err())
+    }
+
+    /// The directory with this id. ESTALE when the kernel asks for one it was told to forget.
+    pub(crate) fn by_id(&self, id: DirId) -> Reply<Arc<PoolDir>> {
+        read(&self.table).by_id.get(&id).cloned().ok_or(Errno::ESTALE)
+    }
+
+    /// The kernel forgot `count` lookups of a directory.
+    pub(crate) fn forget(&self, id: DirId, count: u64) {
+        let Ok(dir) = self.by_id(id) else { return };
+        let before = dir.lookups.fetch_sub(count, Ordering::Relaxed);
+        if before <= count && !dir.is_busy() {
+            let mut table = write(&self.table);
+            let current = table.by_name.get(&dir.name()).is_some_and(|d| Arc::ptr_eq(d, &dir));
+            if !current && dir.lookups.load(Ordering::Relaxed) == 0 {
+                table.by_id.remove(&id);
+            }
+        }
+    }
+
+    /// Creates a pool. EEXIST when it is there.
+    pub(crate) fn create(self: &Arc<Self>, name: &OsStr, size_bytes: u64) -> Reply<Arc<PoolDir>> {
+        let name_text = name.to_str().ok_or(Errno::EINVAL)?;
+        self.path_of(name_text)?;
+        drop(self.client.create(name_text, size_bytes)?);
+        self.find(name)
+    }
+
+    /// Deletes a pool; waiting readers get end of file. EBUSY while one of its files is open here.
+    pub(crate) fn delete(self: &Arc<Self>, name: &OsStr) -> Reply<()> {
+        let dir = self.find(name)?;
+        if dir.is_busy() {
+            return Err(Errno::EBUSY);
+        }
+        let name = dir.name();
+        match self.client.delete(&name) {
+            Ok(()) => {}
+            // A damaged pool, or a file that never was one, goes like any other file.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Usage) => {
+                std::fs::remove_file(dir.path())?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        lock(&dir.slot).pool = None;
+        write(&self.table).by_name.remove(&name);
+        Ok(())
+    }
+
+    /// Renames a pool. Its directory keeps its inode, and files that are open stay so.
+    pub(crate) fn rename(self: &Arc<Self>, from: &OsStr, to: &OsStr) -> Reply<()> {
+        let dir = self.find(from)?;
+        let new_name = to.to_str().ok_or(Errno::EINVAL)?;
+        let new_path = self.path_of(new_name)?;
+        let old_name = dir.name();
+        self.client.rename(&old_name, new_name)?;
+        let mut table = write(&self.table);
+        table.by_name.remove(&old_name);
+        table.by_name.insert(new_name.to_owned(), Arc::clone(&dir));
+        *write(&dir.place) = Place { name: new_name.to_owned(), path: new_path };
+        Ok(())
+    }
+
+    /// Ends every waiting read with end of file.
+    pub(crate) fn close_waiters(&self) {
+        let dirs: Vec<_> = read(&self.table).by_id.values().cloned().collect();
+        dirs.iter().for_each(|dir| dir.waiters.close());
+    }
+}
+
+impl Table {
+    fn free_id(&mut self) -> Reply<DirId> {
+        for _ in 0..MAX_DIR_ID {
+            self.last_id = self.last_id % MAX_DIR_ID + 1;
+            if !self.by_id.contains_key(&self.last_id) {
+                return Ok(self.last_id);
+            }
+        }
+        Err(Errno::ENOSPC)
+    }
+}

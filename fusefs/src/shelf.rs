@@ -1,0 +1,410 @@
+//! Names that were written: drafts, and for a while the names whose messages were delivered.
+//!
+//! Tools come back to a file that they have written (`install`, `rsync`, `sed -i`, editors), so the name goes on
+//! resolving as a regular file. It has nothing to do with the message any more, except that it tells its seq.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use plasmite_core::Seq;
+
+use crate::errno::{Errno, Reply};
+use crate::ino::{DirId, next_node};
+use crate::sync::lock;
+
+/// Names that are kept at most, drafts not counted.
+const MAX_DELIVERED: usize = 256;
+/// Closed drafts that are kept at most.
+const MAX_DRAFTS: usize = 256;
+/// How long a name resolves after its last use.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// Bytes of delivered content that are kept at most; above that it is read from the pool.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+/// Bytes of all drafts together.
+const MAX_DRAFT_BYTES: usize = 256 << 20;
+
+/// What a written name holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The bytes that were written.
+    Kept(Vec<u8>),
+    /// Too much to keep: the data of this message.
+    InPool(Seq),
+}
+
+/// A written name, as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// The pool's directory.
+    pub(crate) dir: DirId,
+    /// The name; None once it was removed or replaced.
+    pub(crate) name: Option<OsString>,
+    /// What it holds.
+    pub(crate) content: Content,
+    /// True when the content is still to be delivered.
+    pub(crate) draft: bool,
+    /// The last message it became.
+    pub(crate) seq: Option<Seq>,
+    /// Permission bits, as its owner set them.
+    pub(crate) mode: u16,
+    /// When it was written, or what its owner set.
+    pub(crate) mtime: SystemTime,
+    open: usize,
+    used: Instant,
+}
+
+/// What a `stat` needs of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// The directory it is in now, whose pool has its message.
+    pub(crate) dir: DirId,
+    /// The bytes it holds, or the message it stands for.
+    pub(crate) size: Result<u64, Seq>,
+    /// Permission bits.
+    pub(crate) mode: u16,
+    /// Time.
+    pub(crate) mtime: SystemTime,
+    /// The last message it became.
+    pub(crate) seq: Option<Seq>,
+}
+
+/// All written names of a mount.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: HashMap<u64, Node>,
+    names: HashMap<(DirId, OsString), u64>,
+    /// Bytes of all drafts.
+    draft_bytes: usize,
+    /// Bytes of all delivered content.
+    kept_bytes: usize,
+}
+
+impl Shelf {
+    /// The node of a name.
+    pub(crate) fn find(&self, dir: DirId, name: &OsStr) -> Option<u64> {
+        let mut state = lock(&self.state);
+        let number = *state.names.get(&(dir, name.to_owned()))?;
+        let expired = state.nodes.get(&number).is_none_or(Node::is_expired);
+        if expired {
+            state.drop_name(dir, name);
+            return None;
+        }
+        Some(number)
+    }
+
+    /// The node of a name, made if it is not there.
+    pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, mode: u16) -> u64 {
+        if let Some(number) = self.find(dir, name) {
+            return number;
+        }
+        let mut state = lock(&self.state);
+        let number = next_node();
+        let node = Node {
+            dir,
+            name: Some(name.to_owned()),
+            content: Content::Kept(Vec::new()),
+            draft: false,
+            seq: None,
+            mode,
+            mtime: SystemTime::now(),
+            open: 0,
+            used: Instant::now(),
+        };
+        state.nodes.insert(number, node);
+        state.names.insert((dir, name.to_owned()), number);
+        state.trim();
+        number
+    }
+
+    /// Looks at a node. ESTALE when it was dropped.
+    pub(crate) fn with<T>(&self, number: u64, look: impl FnOnce(&mut Node) -> T) -> Reply<T> {
+        let mut state = lock(&self.state);
+        let node = state.nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
+        node.used = Instant::now();
+        Ok(look(node))
+    }
+
+    /// What `stat` shows.
+    pub(crate) fn facts(&self, number: u64) -> Reply<Facts> {
+        self.with(number, |node| Facts {
+            dir: node.dir,
+            size: match &node.content {
+                Content::Kept(bytes) => Ok(bytes.len() as u64),
+                Content::InPool(seq) => Err(*seq),
+            },
+            mode: node.mode,
+            mtime: node.mtime,
+            seq: node.seq,
+        })
+    }
+
+    /// One more descriptor is open.
+    pub(crate) fn open(&self, number: u64) -> Reply<()> {
+        self.with(number, |node| node.open += 1)
+    }
+
+    /// A descriptor was closed; a node without a name goes with its last one.
+    pub(crate) fn close(&self, number: u64) {
+        let mut state = lock(&self.state);
+        let Some(node) = state.nodes.get_mut(&number) else { return };
+        node.open = node.open.saturating_sub(1);
+        node.used = Instant::now();
+        if node.name.is_none() && node.open == 0 {
+            state.drop_node(number);
+        }
+        state.trim();
+    }
+
+    /// A message was delivered: from now on the node holds `content`, or stands for the message when there is too
+    /// much of it.
+    pub(crate) fn deliver(&self, number: u64, content: Option<Vec<u8>>, seq: Seq) {
+        let mut state = lock(&self.state);
+        state.make_empty(number, false);
+        let Some(node) = state.nodes.get_mut(&number) else { return };
+        node.content = content.map_or(Content::InPool(seq), Content::Kept);
+        let kept = node.kept();
+        node.seq = Some(seq);
+        node.mtime = SystemTime::now();
+        node.used = Instant::now();
+        state.kept_bytes += kept;
+        state.trim();
+    }
+
+    /// Empties a node and makes it a draft, or not.
+    pub(crate) fn reset(&self, number: u64, draft: bool) {
+        lock(&self.state).make_empty(number, draft);
+    }
+
+    /// Writes into a draft; `offset` None: at its end. No draft becomes larger than `limit`.
+    pub(crate) fn write_draft(
+        &self,
+        number: u64,
+        offset: Option<u64>,
+        data: &[u8],
+        limit: u64,
+    ) -> Reply<()> {
+        self.edit_draft(number, |bytes| {
+            let start = offset.unwrap_or(bytes.len() as u64);
+            let end = start.saturating_add(data.len() as u64);
+            if end > limit {
+                return Err(Errno::EFBIG);
+            }
+            let (start, end) = (start as usize, end as usize);
+            if bytes.len() < end {
+                bytes.resize(end, 0);
+            }
+            bytes[start..end].copy_from_slice(data);
+            Ok(())
+        })
+    }
+
+    /// Cuts a draft, or makes it longer with zeros.
+    pub(crate) fn truncate_draft(&self, number: u64, size: u64, limit: u64) -> Reply<()> {
+        if size > limit {
+            return Err(Errno::EFBIG);
+        }
+        self.edit_draft(number, |bytes| {
+            bytes.resize(size as usize, 0);
+            Ok(())
+        })
+    }
+
+    fn edit_draft(&self, number: u64, edit: impl FnOnce(&mut Vec<u8>) -> Reply<()>) -> Reply<()> {
+        let mut state = lock(&self.state);
+        if state.draft_bytes > MAX_DRAFT_BYTES {
+            return Err(Errno::ENOSPC);
+        }
+        let node = state.nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
+        // Delivered while it was open: it can't be changed any more.
+        let Content::Kept(bytes) = &mut node.content else { return Err(Errno::EPERM) };
+        if !node.draft {
+            return Err(Errno::EPERM);
+        }
+        let before = bytes.len();
+        let result = edit(bytes);
+        let after = bytes.len();
+        node.mtime = SystemTime::now();
+        node.used = Instant::now();
+        state.draft_bytes = (state.draft_bytes + after).saturating_sub(before);
+        result
+    }
+
+    /// Removes a name. ENOENT when it is not there.
+    pub(crate) fn unlink(&self, dir: DirId, name: &OsStr) -> Reply<()> {
+        self.find(dir, name).ok_or(Errno::ENOENT)?;
+        lock(&self.state).drop_name(dir, name);
+        Ok(())
+    }
+
+    /// Gives a node another name, replacing what has it.
+    pub(crate) fn rename(&self, number: u64, dir: DirId, name: &OsStr) -> Reply<()> {
+        let mut state = lock(&self.state);
+        let node = state.nodes.get(&number).ok_or(Errno::ESTALE)?;
+        if node.dir == dir && node.name.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let old = node.name.clone().map(|old| (node.dir, old));
+        state.drop_name(dir, name);
+        if let Some(old) = old {
+            state.names.remove(&old);
+        }
+        state.names.insert((dir, name.to_owned()), number);
+        if let Some(node) = state.nodes.get_mut(&number) {
+            (node.dir, node.name) = (dir, Some(name.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn is_expired(&self) -> bool {
+        !self.draft && self.open == 0 && self.used.elapsed() > LIFETIME
+    }
+
+    fn kept(&self) -> usize {
+        match &self.content {
+            Content::Kept(bytes) => bytes.len(),
+            Content::InPool(_) => 0,
+        }
+    }
+}
+
+impl State {
+    fn make_empty(&mut self, number: u64, draft: bool) {
+        let Some(node) = self.nodes.get_mut(&number) else { return };
+        let bytes = if node.draft { &mut self.draft_bytes } else { &mut self.kept_bytes };
+        *bytes = bytes.saturating_sub(node.kept());
+        node.content = Content::Kept(Vec::new());
+        node.draft = draft;
+    }
+
+    fn drop_name(&mut self, dir: DirId, name: &OsStr) {
+        let Some(number) = self.names.remove(&(dir, name.to_owned())) else { return };
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.name = None;
+            if node.open == 0 {
+                self.drop_node(number);
+            }
+        }
+    }
+
+    fn drop_node(&mut self, number: u64) {
+        self.make_empty(number, false);
+        if let Some(Node { dir, name: Some(name), .. }) = self.nodes.remove(&number) {
+            self.names.remove(&(dir, name));
+        }
+    }
+
+    /// Keeps the bounds: forgets the names that were not used for longest, and the content of the next ones. Each time
+    /// a quarter more than needed, so that it costs little per name.
+    fn trim(&mut self) {
+        if self.nodes.len() > MAX_DELIVERED.min(MAX_DRAFTS) {
+            for (draft, max) in [(false, MAX_DELIVERED), (true, MAX_DRAFTS)] {
+                self.trim_names(draft, max);
+            }
+        }
+        if self.kept_bytes > MAX_KEPT_BYTES {
+            self.trim_content(MAX_KEPT_BYTES / 4 * 3);
+        }
+    }
+
+    fn trim_names(&mut self, draft: bool, max: usize) {
+        let mut closed: Vec<_> = self.closed(draft).map(|(k, n)| (n.used, *k)).collect();
+        if closed.len() > max {
+            closed.sort_unstable();
+            for (_, number) in &closed[..closed.len() - max / 4 * 3] {
+                self.drop_node(*number);
+            }
+        }
+    }
+
+    fn trim_content(&mut self, max: usize) {
+        let delivered = |n: &Node| !n.draft && n.seq.is_some() && n.kept() > 0;
+        let mut full: Vec<_> =
+            self.nodes.iter().filter(|(_, n)| delivered(n)).map(|(k, n)| (n.used, *k)).collect();
+        full.sort_unstable();
+        for (_, number) in full {
+            if self.kept_bytes <= max {
+                return;
+            }
+            if let Some(node) = self.nodes.get_mut(&number) {
+                self.kept_bytes = self.kept_bytes.saturating_sub(node.kept());
+                node.content = node.seq.map_or(Content::Kept(Vec::new()), Content::InPool);
+            }
+        }
+    }
+
+    fn closed(&self, draft: bool) -> impl Iterator<Item = (&u64, &Node)> {
+        self.nodes.iter().filter(move |(_, n)| n.open == 0 && n.draft == draft)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(i: usize) -> OsString {
+        format!("x{i}.json").into()
+    }
+
+    #[test]
+    fn only_so_many_names_are_kept_and_the_newest_ones() {
+        let shelf = Shelf::default();
+        for i in 0..1000 {
+            let node = shelf.find_or_create(1, &name(i), 0o644);
+            shelf.deliver(node, Some(vec![b'x'; 8192]), Seq::new(i as u64 + 1));
+        }
+        assert!(shelf.find(1, &name(0)).is_none());
+        let newest = shelf.find(1, &name(999)).expect("the newest name");
+        assert_eq!(shelf.facts(newest).expect("facts").size, Ok(8192));
+        let state = lock(&shelf.state);
+        assert!(state.nodes.len() <= MAX_DELIVERED && state.names.len() == state.nodes.len());
+        assert_eq!(state.nodes.values().map(Node::kept).sum::<usize>(), state.kept_bytes);
+        assert!(state.kept_bytes <= MAX_KEPT_BYTES);
+    }
+
+    #[test]
+    fn a_removed_name_lives_on_for_its_descriptors() {
+        let shelf = Shelf::default();
+        let node = shelf.find_or_create(1, &name(1), 0o644);
+        shelf.open(node).expect("open");
+        shelf.unlink(1, &name(1)).expect("unlink");
+        assert!(shelf.find(1, &name(1)).is_none());
+        assert!(shelf.facts(node).is_ok());
+        shelf.close(node);
+        assert_eq!(shelf.facts(node).err(), Some(Errno::ESTALE));
+    }
+
+    #[test]
+    fn drafts_are_written_at_offsets_and_bounded() {
+        let shelf = Shelf::default();
+        let node = shelf.find_or_create(1, OsStr::new(".x"), 0o600);
+        shelf.reset(node, true);
+        shelf.write_draft(node, Some(2), b"cd", 100).expect("write");
+        shelf.write_draft(node, Some(0), b"ab", 100).expect("write");
+        shelf.write_draft(node, None, b"e", 100).expect("append");
+        let content = shelf.with(node, |n| n.content.clone()).expect("content");
+        assert_eq!(content, Content::Kept(b"abcde".to_vec()));
+        assert_eq!(shelf.write_draft(node, Some(99), b"xy", 100), Err(Errno::EFBIG));
+        shelf.unlink(1, OsStr::new(".x")).expect("unlink");
+        assert_eq!(lock(&shelf.state).draft_bytes, 0);
+    }
+
+    #[test]
+    fn rename_replaces_what_has_the_name() {
+        let shelf = Shelf::default();
+        let a = shelf.find_or_create(1, OsStr::new("a"), 0o644);
+        let b = shelf.find_or_create(2, OsStr::new("b"), 0o644);
+        shelf.rename(a, 2, OsStr::new("b")).expect("rename");
+        assert_eq!(shelf.find(2, OsStr::new("b")), Some(a));
+        assert_eq!(shelf.find(1, OsStr::new("a")), None);
+        assert!(shelf.facts(b).is_err());
+    }
+}

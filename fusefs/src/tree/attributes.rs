@@ -1,0 +1,312 @@
+//! Names and attributes: lookup, getattr, setattr, extended attributes.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use plasmite_core::{Message, Pool, Seq};
+
+use super::Tree;
+use crate::attr::{Attr, Entry, Kind, Owner, Ttl};
+use crate::errno::{Errno, Reply};
+use crate::ino::{DirId, Fixed, Ino, full_seq};
+use crate::names::{Meaning, meaning};
+use crate::pools::PoolDir;
+use crate::sync::lock;
+use crate::sys::{self, Space};
+use crate::views;
+
+/// The receipt: the seq of the last message that a written name became.
+const SEQ_XATTR: &str = "user.plasmite.seq";
+
+/// The longest name, as `statfs` says too; the kernel itself would allow more.
+pub(crate) const MAX_NAME_BYTES: usize = 255;
+
+/// Attributes to be changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    /// Permission bits.
+    pub(crate) mode: Option<u32>,
+    /// User.
+    pub(crate) uid: Option<u32>,
+    /// Group.
+    pub(crate) gid: Option<u32>,
+    /// Size.
+    pub(crate) size: Option<u64>,
+    /// Time of modification.
+    pub(crate) mtime: Option<SystemTime>,
+}
+
+impl Tree {
+    /// What a name leads to.
+    pub(crate) fn lookup(&self, parent: u64, name: &OsStr) -> Reply<Entry> {
+        if name.len() > MAX_NAME_BYTES {
+            return Err(Errno(libc::ENAMETOOLONG));
+        }
+        match Self::ino(parent)? {
+            Ino::Root => {
+                let dir = self.pools.find(name)?;
+                let entry = Entry { attr: self.dir_attr(&dir)?, ttl: self.pool_ttl() };
+                dir.looked_up();
+                Ok(entry)
+            }
+            Ino::Fixed(id, Fixed::Dir) => self.lookup_in(&self.pools.by_id(id)?, name),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn lookup_in(&self, dir: &Arc<PoolDir>, name: &OsStr) -> Reply<Entry> {
+        // The kernel may not have asked for the pool's own name for a while.
+        let owner = Owner::of(&dir.metadata()?);
+        let pool = dir.pool()?;
+        let fixed = |what| Ino::Fixed(dir.id, what);
+        let (ino, ttl) = match meaning(name) {
+            Meaning::Message(seq) => {
+                let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, false);
+                return Ok(Entry { attr, ttl: Ttl::MESSAGE });
+            }
+            Meaning::Data(seq) => {
+                let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, true);
+                return Ok(Entry { attr, ttl: Ttl::MESSAGE });
+            }
+            Meaning::First => (fixed(Fixed::First), Ttl::NONE),
+            Meaning::Latest => (fixed(Fixed::Latest), Ttl::NONE),
+            Meaning::Tail => (fixed(Fixed::Tail), Ttl::NONE),
+            Meaning::Follow => (fixed(Fixed::Follow), Ttl::NONE),
+            Meaning::Info => (fixed(Fixed::Info), Ttl::NONE),
+            Meaning::Log => {
+                let start = pool.log_range()?.start;
+                let node = lock(&dir.logs).current(start);
+                // The inode itself, whatever `stat` shows.
+                let ino = Ino::Node(dir.id, node).encode();
+                let attr = Attr { ino, ..self.attr(Ino::Node(dir.id, node))? };
+                return Ok(Entry { attr, ttl: Ttl::NONE });
+            }
+            Meaning::Reserved => return Err(Errno::ENOENT),
+            Meaning::Writable(_) => {
+                let node = self.shelf.find(dir.id, name).ok_or(Errno::ENOENT)?;
+                (Ino::Node(dir.id, node), Ttl::WRITTEN)
+            }
+        };
+        Ok(Entry { attr: self.attr(ino)?, ttl })
+    }
+
+    /// The kernel forgot `count` lookups of an inode.
+    pub(crate) fn forget(&self, number: u64, count: u64) -> Reply<()> {
+        if let Ino::Fixed(id, Fixed::Dir) = Self::ino(number)? {
+            self.pools.forget(id, count);
+        }
+        Ok(())
+    }
+
+    /// The attributes of an inode, and how long they hold.
+    pub(crate) fn getattr(&self, number: u64) -> Reply<(Attr, Ttl)> {
+        let ino = Self::ino(number)?;
+        let ttl = match ino {
+            Ino::Message(..) | Ino::Data(..) => Ttl::MESSAGE,
+            Ino::Node(dir, node) if !self.is_log(dir, node) => Ttl::WRITTEN,
+            _ => Ttl::NONE,
+        };
+        Ok((self.attr(ino)?, ttl))
+    }
+
+    fn is_log(&self, dir: DirId, node: u64) -> bool {
+        self.pools.by_id(dir).is_ok_and(|dir| lock(&dir.logs).base(node).is_some())
+    }
+
+    pub(super) fn attr(&self, ino: Ino) -> Reply<Attr> {
+        match ino {
+            Ino::Root => self.root_attr(),
+            Ino::Fixed(id, Fixed::Dir) => self.dir_attr(&*self.pools.by_id(id)?),
+            Ino::Fixed(id, what) => fixed_attr(&*self.pools.by_id(id)?, what),
+            Ino::Message(id, low) | Ino::Data(id, low) => {
+                let dir = self.pools.by_id(id)?;
+                let message = Self::message(&dir.pool()?, low).map_err(gone)?;
+                Ok(message_attr_of(dir.id, dir.owner()?, &message, matches!(ino, Ino::Data(..))))
+            }
+            Ino::Node(id, node) => self.node_attr(&*self.pools.by_id(id)?, node),
+        }
+    }
+
+    fn root_attr(&self) -> Reply<Attr> {
+        let meta = std::fs::metadata(self.pools.client().dir())?;
+        let owner = Owner::of(&meta);
+        let mtime = meta.modified()?;
+        Ok(attr(Ino::Root, Kind::Directory, owner, owner.mode, 0, mtime))
+    }
+
+    fn dir_attr(&self, dir: &PoolDir) -> Reply<Attr> {
+        let meta = dir.metadata()?;
+        // A damaged pool is a directory still, so that it can be seen and removed.
+        let newest = dir.pool().ok().and_then(|pool| newest_time(&pool).ok());
+        let mtime = newest.map_or_else(|| meta.modified(), Ok)?;
+        let owner = Owner::of(&meta);
+        let ino = Ino::Fixed(dir.id, Fixed::Dir);
+        Ok(attr(ino, Kind::Directory, owner, owner.dir_mode(), 0, mtime))
+    }
+
+    fn node_attr(&self, dir: &PoolDir, node: u64) -> Reply<Attr> {
+        let owner = dir.owner()?;
+        let base = lock(&dir.logs).base(node);
+        if let Some(base) = base {
+            let pool = dir.pool()?;
+            let size = views::log_size(&pool, base)?;
+            let ino = Ino::Fixed(dir.id, Fixed::Log);
+            return Ok(attr(ino, Kind::File, owner, owner.mode & 0o444, size, newest_time(&pool)?));
+        }
+        let facts = self.shelf.facts(node)?;
+        let size = match facts.size {
+            Ok(size) => size,
+            Err(seq) => self
+                .pools
+                .by_id(facts.dir)?
+                .pool()?
+                .get(seq)
+                .map_or(0, |m| m.data().len() as u64 + 1),
+        };
+        Ok(attr(Ino::Node(dir.id, node), Kind::File, owner, facts.mode, size, facts.mtime))
+    }
+
+    /// Changes attributes. Written names take it all, without effect on their messages.
+    pub(crate) fn setattr(
+        &self,
+        number: u64,
+        fh: Option<u64>,
+        change: &Change,
+    ) -> Reply<(Attr, Ttl)> {
+        match Self::ino(number)? {
+            Ino::Root => return Err(Errno::EPERM),
+            Ino::Fixed(id, Fixed::Dir) => change_dir(&*self.pools.by_id(id)?, change)?,
+            Ino::Node(id, node) if !self.is_log(id, node) => {
+                self.change_node(id, node, fh, change)?
+            }
+            _ => return Err(Errno::EPERM),
+        }
+        self.getattr(number)
+    }
+
+    fn change_node(&self, id: DirId, node: u64, fh: Option<u64>, change: &Change) -> Reply<()> {
+        if let Some(size) = change.size {
+            self.truncate(&*self.pools.by_id(id)?, node, fh, size)?;
+        }
+        self.shelf.with(node, |node| {
+            if let Some(mode) = change.mode {
+                node.mode = (mode & 0o777) as u16;
+            }
+            if let Some(mtime) = change.mtime {
+                node.mtime = mtime;
+            }
+        })
+    }
+
+    /// The target of `first` or `latest`.
+    pub(crate) fn readlink(&self, number: u64) -> Reply<Vec<u8>> {
+        let Ino::Fixed(id, what) = Self::ino(number)? else { return Err(Errno::EINVAL) };
+        let dir = self.pools.by_id(id)?;
+        Ok(link_target(&dir.pool()?, what)?.to_string().into_bytes())
+    }
+
+    /// An extended attribute. ENODATA when there is none of that name.
+    pub(crate) fn getxattr(&self, number: u64, name: &OsStr) -> Reply<Vec<u8>> {
+        if name == SEQ_XATTR
+            && let Some(seq) = self.receipt(number)?
+        {
+            return Ok(seq.to_string().into_bytes());
+        }
+        Err(Errno::ENODATA)
+    }
+
+    /// The names of the extended attributes, each with a zero byte.
+    pub(crate) fn listxattr(&self, number: u64) -> Reply<Vec<u8>> {
+        let some = self.receipt(number)?.is_some();
+        Ok(if some { format!("{SEQ_XATTR}\0").into_bytes() } else { Vec::new() })
+    }
+
+    fn receipt(&self, number: u64) -> Reply<Option<Seq>> {
+        match Self::ino(number)? {
+            Ino::Message(id, low) | Ino::Data(id, low) => {
+                let pool = self.pools.by_id(id)?.pool()?;
+                Ok(Some(full_seq(low, pool.bounds()?.newest)))
+            }
+            Ino::Node(id, node) if !self.is_log(id, node) => Ok(self.shelf.facts(node)?.seq),
+            _ => Ok(None),
+        }
+    }
+
+    /// The space of the file system that holds the pools.
+    pub(crate) fn space(&self) -> Reply<Space> {
+        Ok(sys::space(self.pools.client().dir())?)
+    }
+}
+
+fn change_dir(dir: &PoolDir, change: &Change) -> Reply<()> {
+    let path = dir.path();
+    dir.metadata()?;
+    if let Some(mode) = change.mode {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode & 0o666))?;
+    }
+    if change.uid.is_some() || change.gid.is_some() {
+        std::os::unix::fs::chown(&path, change.uid, change.gid)?;
+    }
+    if change.size.is_some() { Err(Errno::EISDIR) } else { Ok(()) }
+}
+
+fn attr(ino: Ino, kind: Kind, owner: Owner, mode: u16, size: u64, mtime: SystemTime) -> Attr {
+    Attr { ino: ino.encode(), size, kind, mode, uid: owner.uid, gid: owner.gid, mtime }
+}
+
+/// The attributes of `N` or `N.json`.
+pub(super) fn message_attr_of(id: DirId, owner: Owner, message: &Message, data: bool) -> Attr {
+    let seq = message.seq().get();
+    let (ino, size) = if data {
+        (Ino::Data(id, seq), message.data().len() as u64 + 1)
+    } else {
+        (Ino::Message(id, seq), message.line_len())
+    };
+    let mtime = message.time().into();
+    // Inode numbers hold the low bits of the seq only.
+    let ino = Ino::decode(ino.encode()).unwrap_or(ino);
+    attr(ino, Kind::File, owner, owner.mode & 0o444, size, mtime)
+}
+
+fn fixed_attr(dir: &PoolDir, what: Fixed) -> Reply<Attr> {
+    let owner = dir.owner()?;
+    let pool = dir.pool()?;
+    let ino = Ino::Fixed(dir.id, what);
+    let mtime = newest_time(&pool)?;
+    Ok(match what {
+        Fixed::First | Fixed::Latest => {
+            let size = link_target(&pool, what)?.to_string().len() as u64;
+            attr(ino, Kind::Link, owner, 0o777, size, mtime)
+        }
+        Fixed::Info => {
+            let size = views::info_text(&pool)?.len() as u64;
+            attr(ino, Kind::File, owner, owner.mode & 0o444, size, mtime)
+        }
+        Fixed::Dir | Fixed::Tail | Fixed::Follow | Fixed::Log => {
+            attr(ino, Kind::File, owner, owner.mode & 0o444, 0, mtime)
+        }
+    })
+}
+
+fn link_target(pool: &Pool, what: Fixed) -> Reply<Seq> {
+    let bounds = pool.bounds()?;
+    match what {
+        _ if bounds.is_empty() => Err(Errno::ENOENT),
+        Fixed::First => Ok(bounds.oldest),
+        Fixed::Latest => Ok(bounds.newest),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The time of the newest message, or of the pool's creation.
+fn newest_time(pool: &Pool) -> Reply<SystemTime> {
+    let info = pool.info()?;
+    Ok(info.newest_time.unwrap_or(info.created).into())
+}
+
+/// For an inode whose message was overwritten: the kernel looks the name up again, and finds nothing.
+pub(super) fn gone(errno: Errno) -> Errno {
+    if errno == Errno::ENOENT { Errno::ESTALE } else { errno }
+}

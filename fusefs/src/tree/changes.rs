@@ -1,0 +1,118 @@
+//! Changes of the tree itself: mkdir, rmdir, unlink, rename.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use super::Tree;
+use crate::attr::Entry;
+use crate::errno::{Errno, Reply};
+use crate::ino::{Fixed, Ino};
+use crate::names::{Meaning, Sort, meaning};
+use crate::pools::PoolDir;
+use crate::session::deliver_draft;
+
+/// Where a name is.
+enum Place {
+    Root,
+    Pool(Arc<PoolDir>),
+}
+
+impl Tree {
+    fn place(&self, number: u64) -> Reply<Place> {
+        match Self::ino(number)? {
+            Ino::Root => Ok(Place::Root),
+            Ino::Fixed(id, Fixed::Dir) => Ok(Place::Pool(self.pools.by_id(id)?)),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// Creates a pool.
+    pub(crate) fn mkdir(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<Entry> {
+        let Place::Root = self.place(parent)? else { return Err(Errno::EPERM) };
+        let dir = self.pools.create(name, self.pool_size_bytes)?;
+        // The kernel has taken the caller's umask off.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode & 0o666))?;
+        let attr = self.attr(Ino::Fixed(dir.id, Fixed::Dir))?;
+        let entry = Entry { attr, ttl: self.pool_ttl() };
+        dir.looked_up();
+        Ok(entry)
+    }
+
+    /// Deletes a pool.
+    pub(crate) fn rmdir(&self, parent: u64, name: &OsStr) -> Reply<()> {
+        match self.place(parent)? {
+            Place::Root => self.pools.delete(name),
+            Place::Pool(_) => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// Drops a draft, or forgets a written name. Messages and views stay.
+    pub(crate) fn unlink(&self, parent: u64, name: &OsStr) -> Reply<()> {
+        match self.place(parent)? {
+            Place::Root => Err(Errno::EISDIR),
+            Place::Pool(dir) => match meaning(name) {
+                Meaning::Writable(_) => self.shelf.unlink(dir.id, name),
+                _ => Err(Errno::EPERM),
+            },
+        }
+    }
+
+    /// Renames a pool or a written name. A draft that gets a final name is delivered.
+    pub(crate) fn rename(
+        &self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        no_replace: bool,
+    ) -> Reply<()> {
+        match (self.place(from.0)?, self.place(to.0)?) {
+            (Place::Root, Place::Root) => self.pools.rename(from.1, to.1),
+            (Place::Pool(source), Place::Pool(target)) => {
+                self.rename_written(&source, from.1, &target, to.1, no_replace)
+            }
+            _ => Err(Errno::EPERM),
+        }
+    }
+
+    fn rename_written(
+        &self,
+        source: &PoolDir,
+        from: &OsStr,
+        target: &PoolDir,
+        to: &OsStr,
+        no_replace: bool,
+    ) -> Reply<()> {
+        let (Meaning::Writable(_), Meaning::Writable(sort)) = (meaning(from), meaning(to)) else {
+            return Err(Errno::EPERM);
+        };
+        let node = self.shelf.find(source.id, from).ok_or(Errno::ENOENT)?;
+        if no_replace && self.shelf.find(target.id, to).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if sort != Sort::Draft {
+            self.deliver(node, target, sort)?;
+        }
+        self.shelf.rename(node, target.id, to)
+    }
+
+    /// Delivers the content of a node, if it is a draft.
+    fn deliver(&self, node: u64, target: &PoolDir, sort: Sort) -> Reply<()> {
+        if !self.shelf.with(node, |n| n.draft)? {
+            return Ok(());
+        }
+        let content = self.content(node)?;
+        target.metadata()?;
+        let pool = target.pool()?;
+        match deliver_draft(&pool, sort, &content)? {
+            Some(seq) => self.shelf.deliver(node, kept(content), seq),
+            None => self.shelf.reset(node, false),
+        }
+        Ok(())
+    }
+}
+
+/// Content worth keeping for those who come back to the name.
+fn kept(content: Vec<u8>) -> Option<Vec<u8>> {
+    const MAX: usize = 256 << 10;
+    (content.len() <= MAX).then_some(content)
+}

@@ -1,0 +1,207 @@
+//! Open files: open, read, poll, release.
+
+use std::sync::{Arc, Mutex};
+
+use super::{Caller, OpenFile, Tree, What};
+use crate::attr::Kind;
+use crate::errno::{Errno, Reply};
+use crate::ino::{DirId, Fixed, Ino};
+use crate::pools::PoolDir;
+use crate::shelf::Content;
+use crate::sync::{lock, write};
+use crate::views::{self, Chunk, LogReader, Start, Stream};
+use crate::waiters::{Answer, Notify, Waiting};
+
+/// An open file, and what the kernel may do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// The handle.
+    pub(crate) fh: u64,
+    /// Every read and write comes here; otherwise the page cache serves it, for good.
+    pub(crate) direct: bool,
+    /// Closing matters: FLUSH has something to say.
+    pub(crate) flush: bool,
+}
+
+/// The answer to a read.
+pub(crate) enum Read {
+    /// Bytes; none at the end of the file.
+    Data(Chunk),
+    /// Nothing yet.
+    Wait(Parking),
+}
+
+/// A read that found nothing, and will be answered later.
+pub(crate) struct Parking {
+    dir: Arc<PoolDir>,
+    stream: Arc<Stream>,
+    offset: u64,
+    size: usize,
+    tid: u32,
+}
+
+impl Parking {
+    /// Leaves the answer here. It may be given before this returns.
+    pub(crate) fn park(self, answer: Answer) {
+        let Self { dir, stream, offset, size, tid } = self;
+        let pool = stream.pool().clone();
+        dir.waiters.park(&pool, Waiting { stream, offset, size, tid, answer });
+    }
+}
+
+/// The answer to a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    /// A read would not wait.
+    pub(crate) readable: bool,
+    /// A write would not wait.
+    pub(crate) writable: bool,
+}
+
+impl Tree {
+    /// Opens a file.
+    pub(crate) fn open(&self, number: u64, flags: i32, caller: Caller) -> Reply<Opened> {
+        let ino = Self::ino(number)?;
+        let dir = self.dir_of(ino)?;
+        dir.metadata()?;
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
+        if let Ino::Node(_, node) = ino {
+            let is_log = lock(&dir.logs).base(node).is_some();
+            if !is_log {
+                return self.open_node(dir, node, flags, caller);
+            }
+        }
+        if writes {
+            return Err(Errno::EPERM);
+        }
+        let what = self.open_view(&dir, ino)?;
+        let direct = !matches!(ino, Ino::Message(..) | Ino::Data(..));
+        Ok(Opened { fh: self.keep_file(dir, what), direct, flush: false })
+    }
+
+    fn open_view(&self, dir: &Arc<PoolDir>, ino: Ino) -> Reply<What> {
+        let pool = dir.pool()?;
+        let whole = |bytes| What::Whole(Arc::new(bytes));
+        let stream = |start| Ok(What::Stream(Arc::new(Stream::open(&pool, start)?)));
+        match ino {
+            Ino::Message(_, low) => {
+                let message = Self::message(&pool, low).map_err(super::attributes::gone)?;
+                Ok(whole(views::envelope_text(&message)))
+            }
+            Ino::Data(_, low) => {
+                let message = Self::message(&pool, low).map_err(super::attributes::gone)?;
+                Ok(whole(views::data_text(&message)))
+            }
+            Ino::Fixed(_, Fixed::Info) => Ok(whole(views::info_text(&pool)?)),
+            Ino::Fixed(_, Fixed::Tail) => stream(Start::Oldest),
+            Ino::Fixed(_, Fixed::Follow) => stream(Start::Next),
+            Ino::Fixed(_, Fixed::Dir) | Ino::Root => Err(Errno::EISDIR),
+            Ino::Fixed(..) => Err(Errno::ESTALE),
+            Ino::Node(_, node) => {
+                let base = lock(&dir.logs).open(node).ok_or(Errno::ESTALE)?;
+                Ok(What::Log { node, reader: Mutex::new(LogReader::new(base)), pool })
+            }
+        }
+    }
+
+    /// Reads. `waits`: the descriptor is not `O_NONBLOCK`.
+    pub(crate) fn read(
+        &self,
+        fh: u64,
+        offset: u64,
+        size: usize,
+        waits: bool,
+        caller: Caller,
+    ) -> Reply<Read> {
+        let file = self.file(fh)?;
+        let data = |chunk| Ok(Read::Data(chunk));
+        match &file.what {
+            What::Whole(bytes) | What::Written { content: bytes, .. } => {
+                data(Chunk::of_file(bytes, offset, size))
+            }
+            What::Log { reader, pool, .. } => {
+                // A log whose pool was removed has ended.
+                lock(reader).read(pool, offset, size).or_else(|e| views::end_of(&e)).map(Read::Data)
+            }
+            What::Stream(stream) => read_stream(&file, stream, offset, size, waits, caller),
+            What::Session { session, .. } => {
+                let written = Arc::new(lock(session).written().to_vec());
+                data(Chunk::of_file(&written, offset, size))
+            }
+            What::Draft { node, .. } => {
+                let content = self.content(*node)?;
+                data(Chunk::of_file(&Arc::new(content), offset, size))
+            }
+        }
+    }
+
+    /// Tells whether a read or write would wait; when it would, and `notify` is there, it is called later.
+    pub(crate) fn poll(&self, fh: u64, notify: Option<Notify>) -> Reply<Readiness> {
+        let file = self.file(fh)?;
+        let What::Stream(stream) = &file.what else {
+            return Ok(Readiness { readable: true, writable: true });
+        };
+        let readable = stream.is_ready() || stream.check_alive().is_err();
+        if let (false, Some(notify)) = (readable, notify) {
+            file.dir.waiters.poll(stream.pool(), file.fh, Arc::clone(stream), notify);
+        }
+        Ok(Readiness { readable, writable: false })
+    }
+
+    /// Closes a file for good.
+    pub(crate) fn release(&self, fh: u64) -> Reply<()> {
+        let file = write(&self.files).remove(&fh).ok_or(Errno::EBADF)?;
+        match &file.what {
+            What::Whole(_) => {}
+            What::Log { node, .. } => lock(&file.dir.logs).close(*node),
+            What::Stream(_) => file.dir.waiters.forget(fh),
+            What::Session { node, session } => {
+                let mut session = lock(session);
+                session.finish();
+                self.publish(*node, &mut session);
+                drop(session);
+                self.shelf.close(*node);
+            }
+            What::Draft { node, .. } | What::Written { node, .. } => self.shelf.close(*node),
+        }
+        file.dir.file_closed();
+        Ok(())
+    }
+
+    /// What a written name holds.
+    pub(super) fn content(&self, node: u64) -> Reply<Vec<u8>> {
+        let (dir, content) = self.shelf.with(node, |node| (node.dir, node.content.clone()))?;
+        match content {
+            Content::Kept(bytes) => Ok(bytes),
+            Content::InPool(seq) => Ok(views::data_text(&self.pools.by_id(dir)?.pool()?.get(seq)?)),
+        }
+    }
+
+    /// The attributes of a node that was just made.
+    pub(super) fn new_entry(&self, dir: DirId, node: u64) -> Reply<crate::attr::Entry> {
+        let attr = self.attr(Ino::Node(dir, node))?;
+        debug_assert_eq!(attr.kind, Kind::File);
+        Ok(crate::attr::Entry { attr, ttl: crate::attr::Ttl::WRITTEN })
+    }
+}
+
+fn read_stream(
+    file: &OpenFile,
+    stream: &Arc<Stream>,
+    offset: u64,
+    size: usize,
+    waits: bool,
+    caller: Caller,
+) -> Reply<Read> {
+    if let Some(chunk) = stream.try_read(offset, size)? {
+        return Ok(Read::Data(chunk));
+    }
+    if let Err(error) = stream.check_alive() {
+        return views::end_of(&error).map(Read::Data);
+    }
+    if !waits {
+        return Err(Errno::EAGAIN);
+    }
+    let (dir, stream) = (Arc::clone(&file.dir), Arc::clone(stream));
+    Ok(Read::Wait(Parking { dir, stream, offset, size, tid: caller.tid }))
+}

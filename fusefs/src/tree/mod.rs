@@ -1,0 +1,145 @@
+//! The mount's tree: what each file operation means, in plain synchronous Rust.
+//!
+//! Nothing here waits. A read that has nothing to deliver comes back as [`Read::Wait`], and the caller leaves its
+//! answer with it.
+
+mod attributes;
+mod changes;
+mod files;
+mod listing;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::attr::Ttl;
+use crate::errno::{Errno, Reply};
+use crate::ino::{Ino, full_seq};
+use crate::pools::{PoolDir, Pools};
+use crate::shelf::Shelf;
+use crate::sync::{lock, read, write};
+use crate::views::{LogReader, Stream};
+
+pub(crate) use attributes::{Change, MAX_NAME_BYTES};
+pub(crate) use files::{Opened, Read, Readiness};
+pub(crate) use listing::Listed;
+
+use crate::session::Session;
+use listing::Listing;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// The thread, as the mount's pid namespace numbers it; 0 when it can't be named.
+    pub(crate) tid: u32,
+}
+
+/// The tree of one mount.
+pub(crate) struct Tree {
+    pools: Arc<Pools>,
+    shelf: Shelf,
+    pool_size_bytes: u64,
+    files: std::sync::RwLock<HashMap<u64, Arc<OpenFile>>>,
+    listings: Mutex<HashMap<u64, Arc<Listing>>>,
+    next_handle: AtomicU64,
+    watched: AtomicBool,
+}
+
+/// An open file.
+struct OpenFile {
+    fh: u64,
+    dir: Arc<PoolDir>,
+    what: What,
+}
+
+/// What is behind an open file.
+enum What {
+    /// A file that was made whole when it was opened.
+    Whole(Arc<Vec<u8>>),
+    /// `log`.
+    Log { node: u64, reader: Mutex<LogReader>, pool: plasmite_core::Pool },
+    /// `tail`, `follow`.
+    Stream(Arc<Stream>),
+    /// A name that is being written.
+    Session { node: u64, session: Box<Mutex<Session>> },
+    /// A draft, for reading and writing.
+    Draft { node: u64, at_end: bool, limit: u64 },
+    /// A written name, for reading.
+    Written { node: u64, content: Arc<Vec<u8>> },
+}
+
+impl Tree {
+    /// The tree over a pool directory; new pools get this size.
+    pub(crate) fn new(pool_dir: PathBuf, pool_size_bytes: u64) -> Self {
+        Self {
+            pools: Arc::new(Pools::new(pool_dir)),
+            shelf: Shelf::default(),
+            pool_size_bytes,
+            files: std::sync::RwLock::default(),
+            listings: Mutex::default(),
+            next_handle: AtomicU64::new(1),
+            watched: AtomicBool::new(false),
+        }
+    }
+
+    /// The pool directory.
+    pub(crate) fn pool_dir(&self) -> &std::path::Path {
+        self.pools.client().dir()
+    }
+
+    /// True when the kernel may know a directory by that name which is not that pool any more.
+    pub(crate) fn is_stale(&self, pool: &str) -> bool {
+        self.pools.is_stale(pool)
+    }
+
+    /// Ends every waiting read with end of file: the mount is going away.
+    pub(crate) fn close_waiters(&self) {
+        self.pools.close_waiters();
+    }
+
+    /// Whether somebody tells the kernel when a pool goes away.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    fn pool_ttl(&self) -> Ttl {
+        if self.watched.load(Ordering::Relaxed) { Ttl::POOL } else { Ttl::NONE }
+    }
+
+    fn ino(number: u64) -> Reply<Ino> {
+        Ino::decode(number).ok_or(Errno::ESTALE)
+    }
+
+    /// The pool directory that `ino` belongs to. EPERM for the root.
+    fn dir_of(&self, ino: Ino) -> Reply<Arc<PoolDir>> {
+        self.pools.by_id(ino.dir().ok_or(Errno::EPERM)?)
+    }
+
+    /// The message that an inode number's low bits stand for.
+    fn message(pool: &plasmite_core::Pool, low: u64) -> Reply<plasmite_core::Message> {
+        Ok(pool.get(full_seq(low, pool.bounds()?.newest))?)
+    }
+
+    fn new_handle(&self) -> u64 {
+        self.next_handle.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn keep_file(&self, dir: Arc<PoolDir>, what: What) -> u64 {
+        let fh = self.new_handle();
+        dir.file_opened();
+        write(&self.files).insert(fh, Arc::new(OpenFile { fh, dir, what }));
+        fh
+    }
+
+    fn file(&self, fh: u64) -> Reply<Arc<OpenFile>> {
+        read(&self.files).get(&fh).cloned().ok_or(Errno::EBADF)
+    }
+
+    fn listing(&self, fh: u64) -> Reply<Arc<Listing>> {
+        lock(&self.listings).get(&fh).cloned().ok_or(Errno::EBADF)
+    }
+}

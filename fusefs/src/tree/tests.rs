@@ -1,0 +1,198 @@
+//! The tree without a mount.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::ffi::OsStr;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use plasmite_core::{Client, Durability, Pool};
+
+use super::{Caller, Read, Tree};
+use crate::attr::Kind;
+use crate::errno::Errno;
+use crate::ino::ROOT;
+
+const ME: Caller = Caller { tid: 0 };
+const WRITE: i32 = libc::O_WRONLY;
+const OWNER: u64 = 1;
+
+struct Fixture {
+    _root: tempfile::TempDir,
+    tree: Tree,
+    docs: u64,
+    pool: Pool,
+}
+
+fn fixture() -> Fixture {
+    let root = tempfile::tempdir().expect("a directory");
+    let dir = root.path().canonicalize().expect("its path");
+    let tree = Tree::new(dir.clone(), 1 << 20);
+    let docs = tree.mkdir(ROOT, OsStr::new("docs"), 0o755).expect("mkdir").attr.ino;
+    let pool = Client::new(dir).open("docs").expect("the pool");
+    Fixture { _root: root, tree, docs, pool }
+}
+
+impl Fixture {
+    fn append(&self, json: &str) {
+        self.pool.append::<&str>(json.as_bytes(), &[], Durability::Fast).expect("append");
+    }
+
+    fn ino(&self, name: &str) -> Result<u64, Errno> {
+        self.tree.lookup(self.docs, OsStr::new(name)).map(|e| e.attr.ino)
+    }
+
+    fn open(&self, name: &str) -> u64 {
+        self.tree.open(self.ino(name).expect(name), libc::O_RDONLY, ME).expect("open").fh
+    }
+
+    fn create(&self, name: &str) -> u64 {
+        self.tree.create(self.docs, OsStr::new(name), 0o644, WRITE, ME).expect("create").1.fh
+    }
+
+    fn read(&self, fh: u64, offset: u64) -> Result<String, Errno> {
+        match self.tree.read(fh, offset, 1 << 20, false, ME)? {
+            Read::Data(chunk) => Ok(String::from_utf8(chunk.as_slice().to_vec()).expect("text")),
+            Read::Wait(_) => panic!("a read that must not wait"),
+        }
+    }
+
+    fn names(&self, dir: u64) -> Vec<String> {
+        let fh = self.tree.opendir(dir).expect("opendir");
+        let mut listed: Vec<(u64, String)> = Vec::new();
+        loop {
+            // Two entries at a time, as if the buffer were full.
+            let (before, from) = (listed.len(), listed.last().map_or(0, |(cookie, _)| *cookie));
+            let mut add = |entry: &super::Listed<'_>| {
+                let full = listed.len() == before + 2;
+                if !full {
+                    listed.push((entry.cookie, entry.name.to_string_lossy().into_owned()));
+                }
+                full
+            };
+            self.tree.readdir(fh, from, true, &mut add).expect("readdir");
+            if listed.len() == before {
+                return listed.into_iter().map(|(_, name)| name).collect();
+            }
+        }
+    }
+}
+
+#[test]
+fn pools_and_messages_are_listed() {
+    let f = fixture();
+    assert_eq!(f.names(ROOT), [".", "..", "docs"]);
+    (1..=5).for_each(|i| f.append(&format!("{{\"i\":{i}}}")));
+    assert_eq!(f.names(f.docs), [".", "..", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn a_document_is_appended_when_it_is_closed_and_a_stream_at_once() {
+    let f = fixture();
+    let document = f.create("x.json");
+    assert_eq!(f.tree.write(document, 0, b"{\"a\":", OWNER), Ok(5));
+    assert_eq!(f.tree.write(document, 5, b"1}\n", OWNER), Ok(3));
+    assert!(f.pool.bounds().expect("bounds").is_empty());
+    assert_eq!(f.tree.flush(document, OWNER, ME), Ok(()));
+    assert_eq!(f.pool.bounds().expect("bounds").count(), 1);
+    let stream = f.create("in");
+    assert_eq!(f.tree.write(stream, 0, b"{\"b\":1}{\"c\"", OWNER), Ok(11));
+    assert_eq!(f.pool.bounds().expect("bounds").count(), 2);
+    assert_eq!(f.tree.flush(stream, OWNER, ME), Err(Errno::EINVAL), "unfinished");
+    assert_eq!(f.read(f.open("2.json"), 0).as_deref(), Ok("{\"b\":1}\n"));
+    assert_eq!(f.read(f.open("x.json"), 0).as_deref(), Ok("{\"a\":1}\n"));
+}
+
+#[test]
+fn a_flush_without_a_write_before_it_judges_nothing() {
+    let f = fixture();
+    let fh = f.create("x.json");
+    assert_eq!(f.tree.flush(fh, OWNER, ME), Ok(()));
+    assert_eq!(f.tree.write(fh, 0, b"{}", OWNER), Ok(2));
+    let other = Caller { tid: std::process::id() };
+    assert_eq!(f.tree.flush(fh, OWNER + 1, other), Ok(()), "another process, which wrote nothing");
+    assert!(f.pool.bounds().expect("bounds").is_empty());
+    f.tree.release(fh).expect("release");
+    assert_eq!(f.pool.bounds().expect("bounds").count(), 1, "complete when the last one closed");
+}
+
+#[test]
+fn what_is_no_object_fails_the_write() {
+    let f = fixture();
+    for name in ["x.json", "in"] {
+        let fh = f.create(name);
+        assert_eq!(f.tree.write(fh, 0, b"{\"a\":tru", OWNER), Ok(8));
+        assert_eq!(f.tree.write(fh, 8, b"x}\n", OWNER), Err(Errno::EINVAL));
+        assert_eq!(f.tree.flush(fh, OWNER, ME), Ok(()), "said already");
+        f.tree.release(fh).expect("release");
+    }
+    assert!(f.pool.bounds().expect("bounds").is_empty());
+}
+
+#[test]
+fn a_waiting_read_is_answered_by_the_next_message() {
+    let f = fixture();
+    let fh = f.open("tail");
+    assert_eq!(f.read(fh, 0), Err(Errno::EAGAIN));
+    let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, ME) else { panic!("no wait") };
+    let (sender, answers) = channel();
+    parking.park(Box::new(move |result| drop(sender.send(result))));
+    assert!(answers.recv_timeout(Duration::from_millis(50)).is_err());
+    f.append("{\"late\":1}");
+    let chunk = answers.recv_timeout(Duration::from_secs(20)).expect("an answer").expect("bytes");
+    assert!(chunk.as_slice().ends_with(b"\"data\":{\"late\":1}}\n"));
+}
+
+#[test]
+fn waiting_reads_end_when_the_mount_goes() {
+    let f = fixture();
+    let fh = f.open("follow");
+    let (sender, answers) = channel();
+    for _ in 0..2 {
+        let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, ME) else { panic!("no wait") };
+        let sender = sender.clone();
+        parking.park(Box::new(move |result| drop(sender.send(result))));
+        f.tree.close_waiters();
+        let chunk = answers.recv_timeout(Duration::from_secs(20)).expect("an answer");
+        assert_eq!(chunk.expect("end of file").as_slice(), b"");
+    }
+}
+
+#[test]
+fn the_log_has_one_number_in_stat_whatever_inode_is_behind_it() {
+    let f = fixture();
+    f.append("{}");
+    let inode = f.ino("log").expect("lookup");
+    let (attr, _) = f.tree.getattr(inode).expect("getattr");
+    assert_ne!(attr.ino, inode);
+    assert_eq!((attr.kind, attr.size), (Kind::File, f.pool.log_range().expect("range").end));
+    assert_eq!(f.read(f.open("log"), 0).expect("log").len() as u64, attr.size);
+}
+
+#[test]
+fn a_pool_that_was_replaced_is_stale() {
+    let f = fixture();
+    f.append("{}");
+    let fh = f.open("1");
+    let client = Client::new(f.pool.path().parent().expect("a parent"));
+    client.delete("docs").expect("delete");
+    client.create("docs", 1 << 20).expect("create");
+    assert_eq!(f.ino("1"), Err(Errno::ESTALE));
+    assert!(f.tree.create(f.docs, OsStr::new("x.json"), 0o644, WRITE, ME).is_err());
+    let anew = f.tree.lookup(ROOT, OsStr::new("docs")).expect("lookup").attr.ino;
+    assert_ne!(anew, f.docs);
+    assert!(f.read(fh, 0).is_ok(), "what is open stays open");
+}
+
+#[test]
+fn numbers_that_were_never_given_out_are_stale() {
+    let f = fixture();
+    for number in [0, 2, 15, u64::MAX, f.docs + 100, 1 << 50] {
+        assert!(f.tree.getattr(number).is_err(), "{number}");
+        assert!(f.tree.open(number, libc::O_RDONLY, ME).is_err());
+        assert!(f.tree.opendir(number).is_err());
+        assert!(f.tree.readlink(number).is_err());
+        assert!(f.tree.lookup(number, OsStr::new("x")).is_err());
+    }
+    assert_eq!(f.read(12345, 0), Err(Errno::EBADF));
+    assert_eq!(f.tree.write(12345, 0, b"", OWNER), Err(Errno::EBADF));
+}

@@ -1,0 +1,183 @@
+//! Files that are written: create, open for writing, write, flush, fsync.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use plasmite_core::{Durability, Pool};
+
+use super::{Caller, Opened, Tree, What};
+use crate::attr::Entry;
+use crate::errno::{Errno, Reply};
+use crate::ino::{Fixed, Ino};
+use crate::names::{Meaning, Sort, meaning};
+use crate::pools::PoolDir;
+use crate::procs;
+use crate::session::Session;
+use crate::sync::lock;
+
+impl Tree {
+    /// Creates a name and opens it.
+    pub(crate) fn create(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+        caller: Caller,
+    ) -> Reply<(Entry, Opened)> {
+        let (dir, node) = self.make_node(parent, name, mode)?;
+        let opened = self.open_node(Arc::clone(&dir), node, flags, caller)?;
+        Ok((self.new_entry(dir.id, node)?, opened))
+    }
+
+    /// Creates a name.
+    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<Entry> {
+        if mode & libc::S_IFMT != libc::S_IFREG {
+            return Err(Errno::EPERM);
+        }
+        let (dir, node) = self.make_node(parent, name, mode)?;
+        self.new_entry(dir.id, node)
+    }
+
+    fn make_node(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<(Arc<PoolDir>, u64)> {
+        let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
+        let dir = self.pools.by_id(id)?;
+        let Meaning::Writable(sort) = meaning(name) else { return Err(Errno::EPERM) };
+        dir.metadata()?;
+        let known = self.shelf.find(id, name);
+        let node =
+            known.unwrap_or_else(|| self.shelf.find_or_create(id, name, (mode & 0o777) as u16));
+        if known.is_none() && sort == Sort::Draft {
+            self.shelf.reset(node, true);
+        }
+        Ok((dir, node))
+    }
+
+    /// Opens a written name.
+    pub(super) fn open_node(
+        &self,
+        dir: Arc<PoolDir>,
+        node: u64,
+        flags: i32,
+        caller: Caller,
+    ) -> Reply<Opened> {
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let name = self.shelf.with(node, |n| n.name.clone())?;
+        let sort = match name.as_deref().map(meaning) {
+            Some(Meaning::Writable(sort)) => sort,
+            _ => return Err(Errno::ESTALE),
+        };
+        let pool = dir.pool()?;
+        let what = if sort == Sort::Draft && (writes || flags & libc::O_TRUNC != 0) {
+            let delivered = !self.shelf.with(node, |n| n.draft)?;
+            if delivered || flags & libc::O_TRUNC != 0 {
+                self.shelf.reset(node, true);
+            }
+            let limit = draft_limit(&pool)?;
+            What::Draft { node, at_end: flags & libc::O_APPEND != 0, limit }
+        } else if writes {
+            if pool.is_read_only() {
+                return Err(Errno(libc::EACCES));
+            }
+            if flags & libc::O_TRUNC != 0 {
+                self.shelf.reset(node, false);
+            }
+            let durability = durability(flags);
+            let session = Session::new(pool, sort, durability, caller.tid);
+            What::Session { node, session: Box::new(Mutex::new(session)) }
+        } else {
+            What::Written { node, content: Arc::new(self.content(node)?) }
+        };
+        self.shelf.open(node)?;
+        let flush = matches!(what, What::Session { .. });
+        Ok(Opened { fh: self.keep_file(dir, what), direct: true, flush })
+    }
+
+    /// Writes; how many bytes were good. `owner` is the process.
+    pub(crate) fn write(&self, fh: u64, offset: u64, data: &[u8], owner: u64) -> Reply<u32> {
+        let file = self.file(fh)?;
+        let written = match &file.what {
+            What::Session { session, .. } => lock(session).write(data, owner)?,
+            What::Draft { node, at_end, limit } => {
+                let offset = (!at_end).then_some(offset);
+                self.shelf.write_draft(*node, offset, data, *limit)?;
+                data.len()
+            }
+            _ => return Err(Errno::EBADF),
+        };
+        Ok(written as u32)
+    }
+
+    /// A descriptor is closed.
+    pub(crate) fn flush(&self, fh: u64, owner: u64, caller: Caller) -> Reply<()> {
+        let file = self.file(fh)?;
+        let What::Session { node, session } = &file.what else { return Ok(()) };
+        let mut session = lock(session);
+        let opener = session.opener;
+        let is_opener = || procs::same_process(opener, caller.tid);
+        let still_held = || self.is_held_by(opener, &file.dir, *node);
+        let result = session.flush(owner, is_opener, still_held);
+        self.publish(*node, &mut session);
+        result
+    }
+
+    /// True when the process is known to have the written name open.
+    fn is_held_by(&self, tid: u32, dir: &PoolDir, node: u64) -> bool {
+        let Ok(Some(name)) = self.shelf.with(node, |n| n.name.clone()) else { return false };
+        let tail = PathBuf::from(dir.name()).join(name);
+        procs::status(tid).is_some_and(|status| procs::holds(status.process, &tail))
+    }
+
+    /// Makes what was written survive power loss.
+    pub(crate) fn fsync(&self, fh: u64) -> Reply<()> {
+        let file = self.file(fh)?;
+        if let What::Session { node, session } = &file.what {
+            let mut session = lock(session);
+            let result = session.sync();
+            self.publish(*node, &mut session);
+            return result;
+        }
+        Ok(())
+    }
+
+    /// Cuts a written name. What was delivered stays delivered.
+    pub(super) fn truncate(
+        &self,
+        dir: &PoolDir,
+        node: u64,
+        fh: Option<u64>,
+        size: u64,
+    ) -> Reply<()> {
+        if self.shelf.with(node, |n| n.draft)? {
+            return self.shelf.truncate_draft(node, size, draft_limit(&dir.pool()?)?);
+        }
+        let file = fh.and_then(|fh| self.file(fh).ok());
+        if let Some(What::Session { session, .. }) = file.as_ref().map(|f| &f.what)
+            && size == 0
+        {
+            lock(session).restart();
+        }
+        if size == 0 {
+            self.shelf.reset(node, false);
+        }
+        Ok(())
+    }
+
+    /// Shows under the written name what became of it.
+    pub(super) fn publish(&self, node: u64, session: &mut Session) {
+        if let Some((content, seq)) = session.take_news() {
+            self.shelf.deliver(node, content, seq);
+        }
+    }
+}
+
+fn durability(flags: i32) -> Durability {
+    // O_SYNC holds O_DSYNC's bit.
+    if flags & libc::O_DSYNC != 0 { Durability::Flush } else { Durability::Fast }
+}
+
+/// No draft can be delivered that is larger than the pool.
+fn draft_limit(pool: &Pool) -> Reply<u64> {
+    Ok(pool.info()?.size_bytes)
+}

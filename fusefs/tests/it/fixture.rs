@@ -1,0 +1,186 @@
+//! A mounted pool directory that goes away with the test, whatever happens.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use plasmite_core::{Client, Durability, Pool};
+use plasmite_fusefs::{Mount, MountOptions, Unmounter};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Fixture {
+    pub(crate) root: tempfile::TempDir,
+    unmounter: Unmounter,
+    mount: Option<Mount>,
+    _watchdog: Sender<()>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "out: {}\nerr: {}", self.out, self.err);
+        self.out
+    }
+}
+
+impl Fixture {
+    /// A mount with one pool, `docs`, of 1 MiB.
+    pub(crate) fn new() -> Self {
+        Self::sized(1 << 20)
+    }
+
+    /// A mount with one pool, `docs`, of this size.
+    pub(crate) fn sized(size_bytes: u64) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let mut options = MountOptions::new(root.path().join("pools"), root.path().join("mnt"));
+        options.pool_size_bytes = size_bytes;
+        let mount = Mount::start(options).unwrap();
+        let watchdog = watchdog(root.path().join("mnt"));
+        let unmounter = mount.unmounter();
+        let fixture = Self { root, unmounter, mount: Some(mount), _watchdog: watchdog };
+        std::fs::create_dir(fixture.mnt().join("docs")).unwrap();
+        fixture
+    }
+
+    pub(crate) fn mnt(&self) -> PathBuf {
+        self.root.path().join("mnt")
+    }
+
+    pub(crate) fn docs(&self) -> PathBuf {
+        self.mnt().join("docs")
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.root.path().join("pools"))
+    }
+
+    pub(crate) fn pool(&self) -> Pool {
+        self.client().open("docs").unwrap()
+    }
+
+    pub(crate) fn unmounter(&self) -> Unmounter {
+        self.unmounter.clone()
+    }
+
+    pub(crate) fn take_mount(&mut self) -> Mount {
+        self.mount.take().unwrap()
+    }
+
+    /// Runs a bash script in the mountpoint.
+    pub(crate) fn sh(&self, script: &str) -> Done {
+        let output = self.command(script).output().unwrap();
+        Done {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts a bash script in the mountpoint; its output can be read.
+    pub(crate) fn spawn(&self, script: &str) -> Running {
+        Running(self.command(script).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(script).current_dir(self.mnt()).stdin(Stdio::null());
+        command.env("ROOT", self.root.path());
+        command
+    }
+
+    /// The data of every retained message, by the engine.
+    pub(crate) fn data(&self) -> Vec<String> {
+        let mut tail = self.pool().tail(Default::default()).unwrap();
+        std::iter::from_fn(|| tail.try_next().unwrap()).map(|m| m.data().to_owned()).collect()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = self.unmounter.unmount();
+        if let Some(mount) = self.mount.take() {
+            let _ = mount.wait();
+        }
+    }
+}
+
+/// A process that dies with the test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn signal(&self, signal: i32) {
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.0.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the process has ended; how long that took.
+    #[track_caller]
+    pub(crate) fn ends_soon(&mut self) -> Duration {
+        let start = Instant::now();
+        wait_for("the process to end", || self.0.try_wait().unwrap().is_some());
+        start.elapsed()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut test: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !test() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) fn append(pool: &Pool, json: &str) {
+    pool.append::<&str>(json.as_bytes(), &[], Durability::Fast).unwrap();
+}
+
+/// True when the process (its main thread) waits for the mount.
+pub(crate) fn is_blocked(pid: u32) -> bool {
+    let stack = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    stack.contains("request_wait") || stack.contains("fuse")
+}
+
+/// Ends a test that hangs: says which one, frees whoever waits on the mount, and aborts.
+fn watchdog(mountpoint: PathBuf) -> Sender<()> {
+    let (alive, watch) = channel::<()>();
+    let name = std::thread::current().name().unwrap_or("?").to_owned();
+    std::thread::spawn(move || {
+        if watch.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("test {name} hangs at {}", mountpoint.display());
+            let _ = plasmite_fusefs::unmount(&mountpoint);
+            std::process::abort();
+        }
+    });
+    alive
+}
+
+pub(crate) fn has(program: &str) -> bool {
+    let found = Command::new("sh").arg("-c").arg(format!("command -v {program}")).output();
+    found.is_ok_and(|o| o.status.success())
+}
+
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}

@@ -1,0 +1,11 @@
+//! Mounts for real, and drives the mount with the programs that people use.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod fixture;
+mod lifecycle;
+mod log;
+mod pools;
+mod reading;
+mod scale;
+mod streams;
+mod writing;
