@@ -68,6 +68,7 @@ impl Mount {
     /// Usage for a pool directory or mountpoint that can't be one, Busy when something is mounted there, Permission and NotFound
     /// when the system does not let us mount, with a hint what is missing.
     pub fn start(options: MountOptions) -> Result<Self> {
+        sys::return_large_buffers();
         let pool_dir = prepare_pool_dir(&options.pool_dir)?;
         let mountpoint = prepare_mountpoint(&options.mountpoint, &pool_dir)?;
         let tree = Arc::new(Tree::new(pool_dir, options.pool_size_bytes));
@@ -106,6 +107,10 @@ impl Mount {
         self.unmounter.clone()
     }
 }
+
+/// How often, and how long after each other, an unmount is tried while readers that were sent away still leave.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// Unmounts a [`Mount`] of this process from any thread.
 #[derive(Clone)]
@@ -262,7 +267,21 @@ fn unmount_at(target: &Path) -> Result<()> {
             .with_path(target)
             .with_hint("`mount -t fuse` shows what is mounted")
     })?;
-    let result = match sys::unmount(target, Unmount::Plain) {
+    let busy = |result: &io::Result<()>| {
+        result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
+    };
+    let mut result = sys::unmount(target, Unmount::Plain);
+    if busy(&result) {
+        end_streams(target);
+        for _ in 0..TRIES {
+            result = sys::unmount(target, Unmount::Plain);
+            if !busy(&result) {
+                break;
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+    let result = match result {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
             // Ends the connection, so that nobody waits for an answer for ever; then out of the tree.
             let _ = sys::unmount(target, Unmount::Force);
@@ -286,11 +305,11 @@ fn unmount_as_user(target: &Path, mounted: &Mounted) -> Result<()> {
         return Ok(());
     }
     end_streams(target);
-    for _ in 0..20 {
+    for _ in 0..TRIES {
         if fusermount(target, &["-u"])? {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(BETWEEN_TRIES);
     }
     // Somebody stays in it. The connection belongs to the user who mounted, where the system shows it.
     let abort = format!("/sys/fs/fuse/connections/{}/abort", mounted.minor);

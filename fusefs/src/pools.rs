@@ -137,16 +137,18 @@ impl PoolDir {
         self.lookups.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Closes the pool if nobody used it since `since`, or it was deleted. True when it is open still.
-    fn close_if_idle(&self, since: Instant) -> bool {
+    /// Closes the pool if nobody used it since `since`, or it was deleted; of one that stays open, gives the pages back that
+    /// are not in use right now.
+    fn tidy(&self, since: Instant) {
         let mut slot = lock(&self.slot);
-        let keep = slot.pool.as_ref().is_some_and(|pool| {
-            self.is_busy() || (slot.used > since && pool.check_alive().is_ok())
-        });
-        if !keep {
-            slot.pool = None;
+        let keep = slot
+            .pool
+            .as_ref()
+            .filter(|pool| self.is_busy() || (slot.used > since && pool.check_alive().is_ok()));
+        match keep {
+            Some(pool) => pool.release_pages(),
+            None => slot.pool = None,
         }
-        keep
     }
 }
 

@@ -38,6 +38,18 @@ pub(crate) struct Space {
     pub(crate) files_free: u64,
 }
 
+/// Has the allocator give every buffer of 64 KiB and more back to the system as soon as it is freed.
+///
+/// By itself glibc raises that bound with the first large buffer it sees (mallopt(3)); a thousand readers that caught up
+/// then leave theirs, 128 KiB each, scattered over the heap.
+pub(crate) fn return_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) is thread-safe and changes how memory is got, not what was got.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 * 1024);
+    }
+}
+
 /// The effective user.
 pub(crate) fn euid() -> u32 {
     // SAFETY: geteuid takes nothing and can't fail.

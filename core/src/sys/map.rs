@@ -34,6 +34,15 @@ impl Map {
         self.region.is_poisoned()
     }
 
+    /// Takes the mapping's pages out of this process' resident memory; the next access brings them back from the page cache.
+    pub(crate) fn release_pages(&self) {
+        // SAFETY: the range is exactly our mapping. For a shared file mapping MADV_DONTNEED loses nothing (madvise(2));
+        // a poisoned one holds zeros and gets zeros.
+        unsafe {
+            libc::madvise(self.raw.as_mut_ptr().cast(), self.raw.len(), libc::MADV_DONTNEED);
+        }
+    }
+
     /// The word at byte `at`, which is a multiple of 8 inside the mapping.
     pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
         self.check(at, 8, 8);

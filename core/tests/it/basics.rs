@@ -288,6 +288,29 @@ fn a_client_resolves_names_and_refuses_what_can_not_be_one() {
 }
 
 #[test]
+fn releasing_pages_frees_memory_and_loses_nothing() {
+    let dir = Dir::new();
+    dir.pool("p", 8 << 20);
+    let pool = Pool::open(&dir.path("p")).unwrap();
+    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+    (0..7).for_each(|_| {
+        put(&pool, &text);
+    });
+    let resident = || {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let path = dir.path("p").to_str().unwrap().to_owned();
+        let ours = smaps.lines().skip_while(|l| !l.ends_with(&path));
+        let rss = ours.skip(1).find_map(|l| l.strip_prefix("Rss:")).unwrap();
+        rss.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    assert!(resident() > 4096);
+    pool.release_pages();
+    assert!(resident() < 100, "{} KiB", resident());
+    assert_eq!(pool.get(Seq::new(7)).unwrap().data(), text);
+    put(&pool, "{}");
+}
+
+#[test]
 fn info_is_one_json_object() {
     let dir = Dir::new();
     let pool = dir.pool("p", 64 * KIB);

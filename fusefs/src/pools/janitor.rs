@@ -1,4 +1,4 @@
-//! Closes pools that nobody uses, so that the mount pins neither memory nor deleted files.
+//! Closes pools that nobody uses and gives back memory, so that an idle mount pins neither memory nor deleted files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -35,7 +35,7 @@ fn run(pools: &Weak<Pools>) {
         let dirs: Vec<_> = read(&pools.table).by_id.values().cloned().collect();
         let Some(since) = Instant::now().checked_sub(IDLE) else { continue };
         for dir in dirs {
-            dir.close_if_idle(since);
+            dir.tidy(since);
         }
     }
 }
