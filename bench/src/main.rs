@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod limits;
+mod mount;
 mod processes;
 mod report;
 mod rows;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
 use crate::limits::{Shared, futex_wait, futex_wake};
-use crate::rows;
+use crate::{mount, rows};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -20,6 +20,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "append" => append(Path::new(path), count, Durability::Fast),
         "flush" => append(Path::new(path), count, Durability::Flush),
         "answer-futex" => answer_futex(Path::new(path), count),
+        "mount" => mount::serve(Path::new(path)),
         "answer-tail" => answer_tail(Path::new(path), count),
         other => panic!("no role {other}"),
     }

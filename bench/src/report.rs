@@ -10,12 +10,31 @@ pub(crate) enum Form {
 /// One measured thing: the median over interleaved rounds, and how far the middle half of them spreads.
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// Nanoseconds for one operation, one value a round.
+    /// What is counted: nanoseconds for one operation, or something that is no time.
+    pub(crate) unit: Unit,
+    /// One value a round.
     pub(crate) rounds: Vec<f64>,
     /// The name of the row that is this one's limit, and how many times of it are allowed.
     pub(crate) limit: Option<(&'static str, f64)>,
-    /// The most nanoseconds that are aimed at.
-    pub(crate) aim_ns: Option<f64>,
+    /// The most that is aimed at, in the same unit.
+    pub(crate) aim: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Ns,
+    Bytes,
+    KiB,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ns => "ns",
+            Self::Bytes => "bytes",
+            Self::KiB => "KiB",
+        }
+    }
 }
 
 impl Row {
@@ -35,42 +54,56 @@ pub(crate) fn print(rows: &[Row], form: Form) {
     if form == Form::Table {
         println!("machine: {}", machine());
         println!(
-            "{:<46} {:>12} {:>17} {:>12}  against its limit, and the aim",
-            "what", "ns each", "middle half", "per second"
+            "{:<44} {:>12} {:<5} {:>17} {:>12}  against its limit, and the aim",
+            "what", "each", "", "middle half", "per second"
         );
     }
     for row in rows {
-        let median = row.median();
         let limit = row.limit.and_then(|(name, allowed)| {
             let limit = rows.iter().find(|r| r.name == name)?.median();
-            Some((name, median / limit, allowed))
+            Some((name, row.median() / limit, allowed))
         });
-        if form == Form::Json {
-            let value = serde_json::json!({
-                "name": row.name, "ns": median, "ns_q1": row.quantile(0.25), "ns_q3": row.quantile(0.75),
-                "limit": limit.map(|l| l.0), "ratio": limit.map(|l| l.1), "aim_ratio": limit.map(|l| l.2),
-                "aim_ns": row.aim_ns, "machine": machine(),
-            });
-            println!("{value}");
-            continue;
+        match form {
+            Form::Table => print_line(row, limit),
+            Form::Json => print_json(row, limit),
         }
-        let mut against = String::new();
-        if let Some((name, ratio, allowed)) = limit {
-            against = format!("{ratio:.2} × {name} (aim {allowed:.2})");
-        }
-        if let Some(aim) = row.aim_ns {
-            against = format!("{against} aim {aim:.0} ns");
-        }
-        println!(
-            "{:<46} {:>12.1} {:>8.1}–{:<8.1} {:>12.0}  {}",
-            row.name,
-            median,
-            row.quantile(0.25),
-            row.quantile(0.75),
-            1e9 / median,
-            against.trim()
-        );
     }
+}
+
+/// The row that is the limit, how many times of it this one takes, and how many are aimed at.
+type Limit = Option<(&'static str, f64, f64)>;
+
+fn print_json(row: &Row, limit: Limit) {
+    let value = serde_json::json!({
+        "name": row.name, "unit": row.unit.name(), "median": row.median(),
+        "q1": row.quantile(0.25), "q3": row.quantile(0.75), "aim": row.aim,
+        "limit": limit.map(|l| l.0), "ratio": limit.map(|l| l.1), "aim_ratio": limit.map(|l| l.2),
+        "machine": machine(),
+    });
+    println!("{value}");
+}
+
+fn print_line(row: &Row, limit: Limit) {
+    let mut against = String::new();
+    if let Some((name, ratio, allowed)) = limit {
+        against = format!("{ratio:.2} × {name} (aim {allowed:.2}) ");
+    }
+    if let Some(aim) = row.aim {
+        against = format!("{against}aim {aim:.0} {}", row.unit.name());
+    }
+    let per_second = match row.unit {
+        Unit::Ns => format!("{:.0}", 1e9 / row.median()),
+        _ => String::new(),
+    };
+    println!(
+        "{:<44} {:>12.1} {:<5} {:>8.1}–{:<8.1} {per_second:>12}  {}",
+        row.name,
+        row.median(),
+        row.unit.name(),
+        row.quantile(0.25),
+        row.quantile(0.75),
+        against.trim()
+    );
 }
 
 fn machine() -> String {

@@ -9,8 +9,8 @@ use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
 use crate::limits::{Shared, each};
-use crate::processes;
-use crate::report::{Form, Row, print};
+use crate::report::{Form, Row, Unit, print};
+use crate::{mount, processes};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -39,18 +39,24 @@ struct Bench {
 }
 
 impl Bench {
-    /// Notes one round of a row.
-    fn note(
-        &mut self,
-        name: &str,
-        ns: f64,
-        limit: Option<(&'static str, f64)>,
-        aim_ns: Option<f64>,
-    ) {
+    /// Notes one round of a row that counts nanoseconds.
+    fn note(&mut self, name: &str, ns: f64, limit: Option<(&'static str, f64)>, aim: Option<f64>) {
         match self.rows.iter_mut().find(|r| r.name == name) {
             Some(row) => row.rounds.push(ns),
-            None => self.rows.push(Row { name: name.to_owned(), rounds: vec![ns], limit, aim_ns }),
+            None => self.rows.push(Row {
+                name: name.to_owned(),
+                unit: Unit::Ns,
+                rounds: vec![ns],
+                limit,
+                aim,
+            }),
         }
+    }
+
+    /// Notes a row that is measured once and is no time.
+    fn note_size(&mut self, name: &str, value: f64, unit: Unit, aim: f64) {
+        let name = name.to_owned();
+        self.rows.push(Row { name, unit, rounds: vec![value], limit: None, aim: Some(aim) });
     }
 }
 
@@ -67,6 +73,10 @@ pub(crate) fn run(effort: Effort, form: Form) {
     }
     eprint!("\r                \r");
     bytes_on_top(&mut bench, dir.path());
+    let (pools, readers) = if quick { (10, 100) } else { (100, 1000) };
+    let idle = mount::memory(dir.path(), pools, readers);
+    let what = format!("memory of a mount, {pools} pools of 1 MiB");
+    bench.note_size(&format!("{what}, {readers} idle readers"), idle, Unit::KiB, 50.0 * 1024.0);
     print(&bench.rows, form);
 }
 
@@ -223,5 +233,5 @@ fn bytes_on_top(bench: &mut Bench, dir: &Path) {
         pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
     }
     let each = (1u64 << 20) as f64 / pool.bounds().unwrap().count() as f64 - 100.0;
-    bench.note("bytes on top of a 100-byte message", each, None, Some(48.0));
+    bench.note_size("bytes on top of a 100-byte message", each, Unit::Bytes, 48.0);
 }

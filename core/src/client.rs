@@ -110,7 +110,12 @@ impl Client {
     pub fn create(&self, pool_ref: &str, size_bytes: u64) -> Result<Pool> {
         let path = self.path_of(pool_ref)?;
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-            fs::create_dir_all(dir).map_err(|e| Error::io("create the pool directory", dir, &e))?;
+            fs::create_dir_all(dir).map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    Error::usage("a part of the path is no directory").with_path(dir)
+                }
+                _ => Error::io("create the pool directory", dir, &e),
+            })?;
         }
         Pool::create(&path, size_bytes)
     }

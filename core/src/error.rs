@@ -128,7 +128,8 @@ impl Error {
         self
     }
 
-    /// The same error with a byte offset: into the file for [`ErrorKind::Corrupt`], into the text for invalid JSON.
+    /// The same error with an offset: in bytes, into the file for [`ErrorKind::Corrupt`] and into the text for invalid JSON;
+    /// in entries for a batch.
     #[must_use]
     pub fn with_offset(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
@@ -160,7 +161,7 @@ impl Error {
         self.0.seq
     }
 
-    /// The byte offset, if one is known.
+    /// The offset, if one is known: see [`Error::with_offset`].
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }

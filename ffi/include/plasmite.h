@@ -266,6 +266,13 @@ int plsm_stream_next(plsm_stream_t *stream, plsm_buf_t *out_message, plsm_error_
 int plsm_stream_read(plsm_stream_t *stream, uint64_t max_messages, uint64_t max_bytes, uint64_t wait_ms,
                      plsm_buf_t *out_lines, plsm_error_t **out_err);
 
+/* A file descriptor for event loops (poll, epoll, asyncio): readable when plsm_stream_read should be called, with wait_ms 0.
+ * It stays readable until such a call has returned PLSM_STREAM_AGAIN, and becomes so again when messages come or the pool is
+ * deleted. Only poll it: don't read it, and don't close it, it goes with the stream. The first call starts a thread that
+ * sleeps in the stream's stead; a forked child has no such thread, and opens a new stream.
+ * Errors: IO when there are too many files or threads; USAGE in a forked child. */
+int plsm_stream_fd(plsm_stream_t *stream, int *out_fd, plsm_error_t **out_err);
+
 void plsm_stream_free(plsm_stream_t *stream);
 
 /* -------------------------------------------------------------------------------------------------- freeing */

@@ -1,7 +1,8 @@
 //! Streams: a cursor that several threads may share, each message going to one of them.
 
 use std::ffi::c_int;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::RawFd;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use plasmite_core::{Error, Message, Pool, Result, Tail, TailOptions};
@@ -10,8 +11,9 @@ use crate::args::{Out, borrow};
 use crate::buffers::Buf;
 use crate::envelope;
 use crate::error::CError;
-use crate::guard::fallible;
+use crate::guard::{OK, fallible};
 use crate::handles::{StreamHandle, free};
+use crate::readiness::Readiness;
 
 /// The stream has ended.
 const END: c_int = 0;
@@ -29,6 +31,8 @@ pub(crate) struct Stream {
     timeout: Option<Duration>,
     /// Held while messages are copied, never while waiting.
     cursor: Mutex<Cursor>,
+    /// Made when it is asked for.
+    readiness: OnceLock<Readiness>,
 }
 
 #[derive(Debug)]
@@ -58,7 +62,15 @@ impl Stream {
     pub(crate) fn new(pool: Pool, tail: TailOptions, timeout: Option<Duration>) -> Result<Self> {
         let tail = pool.tail(tail)?;
         let cursor = Mutex::new(Cursor { tail, message: Message::default(), pending: None });
-        Ok(Self { pool, timeout, cursor })
+        Ok(Self { pool, timeout, cursor, readiness: OnceLock::new() })
+    }
+
+    fn fd(&self) -> Result<RawFd> {
+        if self.readiness.get().is_none() {
+            // Of two threads that come here at once, one is in vain.
+            let _ = self.readiness.set(Readiness::new(self.pool.clone())?);
+        }
+        self.readiness.get().map_or(Ok(-1), Readiness::fd)
     }
 
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
@@ -90,6 +102,9 @@ impl Stream {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             // Messages that `take` has no use for do not lengthen the wait.
             if left == Some(Duration::ZERO) {
+                if let Some(readiness) = self.readiness.get() {
+                    readiness.found_nothing_after(seen);
+                }
                 return Ok(Step::Nothing);
             }
             self.pool.wait(seen, Some(left.map_or(LOOK, |left| left.min(LOOK))))?;
@@ -184,6 +199,24 @@ pub unsafe extern "C" fn plsm_stream_read(
                 Step::Ended => END,
                 Step::Nothing => AGAIN,
             })
+        })
+    }
+}
+
+/// A file descriptor to wait on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_stream_fd(
+    stream: *const StreamHandle,
+    out_fd: *mut c_int,
+    out_err: *mut *mut CError,
+) -> c_int {
+    // SAFETY: the caller keeps what the header asks for, of every pointer.
+    unsafe {
+        fallible(out_err, || {
+            let out = Out::new(out_fd, "out_fd", -1)?;
+            let stream = &borrow(stream, "stream")?.0;
+            out.set(stream.fd()?);
+            Ok(OK)
         })
     }
 }

@@ -68,8 +68,13 @@ static void a_forked_child_goes_on(plsm_client_t *client)
     plsm_stream_t *stream = NULL;
     append(pool, "{\"by\":\"parent\"}");
     CHECK(plsm_stream_open(pool, 0, 0, 2, 1, 5000, 1, &stream, NULL) == 0);
+    int fd = -1;
+    CHECK(plsm_stream_fd(stream, &fd, NULL) == 0 && fd >= 0);
     pid_t child = fork();
     if (child == 0) {
+        plsm_error_t *error = NULL;
+        CHECK_FAILS(plsm_stream_fd(stream, &fd, &error), error, PLSM_ERR_USAGE, "forked");
+        plsm_error_free(error);
         append(pool, "{\"by\":\"child\"}");
         _exit(count_messages(stream) == (void *)2 ? 0 : 1);
     }

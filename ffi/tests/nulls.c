@@ -20,6 +20,7 @@ int main(int argc, char **argv)
     const uint8_t *json = (const uint8_t *)"{}";
     const char *tags[] = {"t"};
     plsm_buf_t buf;
+    int fd = 0;
 
     NULL_IS_REFUSED(plsm_client_new(argv[1], NULL, &error), "out_client");
     NULL_IS_REFUSED(plsm_pool_create(NULL, "x", 0, &no_pool, &error), "client");
@@ -53,7 +54,9 @@ int main(int argc, char **argv)
     NULL_IS_REFUSED(plsm_stream_open_tagged(pool, &options, NULL, 1, &stream, &error), "tags");
     NULL_IS_REFUSED(plsm_stream_next(NULL, &buf, &error), "stream");
     NULL_IS_REFUSED(plsm_stream_read(NULL, 0, 0, 0, &buf, &error), "stream");
+    NULL_IS_REFUSED(plsm_stream_fd(NULL, &fd, &error), "stream");
     CHECK(plsm_stream_open(pool, 0, 0, 0, 0, 0, 1, &stream, NULL) == 0);
+    NULL_IS_REFUSED(plsm_stream_fd(stream, NULL, &error), "out_fd");
     NULL_IS_REFUSED(plsm_stream_next(stream, NULL, &error), "out_message");
     NULL_IS_REFUSED(plsm_stream_read(stream, 0, 0, 0, NULL, &error), "out_lines");
 

@@ -1,6 +1,7 @@
 /* Streams: where they start, when they end, what they wait for. */
 #include "check.h"
 
+#include <poll.h>
 #include <time.h>
 
 static plsm_stream_options_t options(void)
@@ -199,6 +200,40 @@ static void a_read_takes_many(plsm_client_t *client)
     plsm_pool_free(pool);
 }
 
+static int is_readable(int fd, int within_ms)
+{
+    struct pollfd poll_fd = {fd, POLLIN, 0};
+    return poll(&poll_fd, 1, within_ms) == 1;
+}
+
+static void a_descriptor_tells_when_to_read(plsm_client_t *client)
+{
+    plsm_pool_t *pool = pool_of(client, "polled", 0);
+    plsm_stream_options_t o = options();
+    plsm_stream_t *stream = stream_of(pool, &o);
+    plsm_buf_t lines;
+    plsm_error_t *error = NULL;
+    int fd = -1, again = -1;
+    CHECK(plsm_stream_fd(stream, &fd, NULL) == 0 && fd >= 0);
+    CHECK(plsm_stream_fd(stream, &again, NULL) == 0 && again == fd);
+    for (int i = 0; i < 100; i++) {
+        CHECK(is_readable(fd, 0));
+        CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+        CHECK(!is_readable(fd, i == 0 ? 150 : 0));
+        append(pool, "{}");
+        CHECK(is_readable(fd, 5000));
+        CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, NULL) == PLSM_STREAM_MESSAGE);
+        plsm_buf_free(&lines);
+    }
+    CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+    CHECK(plsm_pool_delete(client, "polled", NULL) == 0);
+    CHECK(is_readable(fd, 5000));
+    CHECK_FAILS(plsm_stream_read(stream, 0, 0, 0, &lines, &error), error, PLSM_ERR_NOT_FOUND, "deleted");
+    plsm_error_free(error);
+    plsm_stream_free(stream);
+    plsm_pool_free(pool);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -211,6 +246,7 @@ int main(int argc, char **argv)
     a_gap_is_told_once_if_asked_for(client);
     tags_are_all_wanted(client);
     a_read_takes_many(client);
+    a_descriptor_tells_when_to_read(client);
     plsm_pool_free(pool);
     plsm_client_free(client);
     return 0;

@@ -70,11 +70,18 @@ fn python() -> Result<(), String> {
     .dir("bindings/python")
     .env("PLASMITE_LIB_DIR", &built)
     .run()?;
-    Step::new("Python tests", &python, &["-m", "unittest", "discover", "-s", "tests"])
-        .dir("bindings/python")
-        .env("PLASMITE_LIB_DIR", &built)
-        .env("PLASMITE_BIN", built.join("plasmite"))
-        .run()
+    let unittest = ["-m", "unittest", "discover", "-s", "tests"];
+    let conformance = ["cmd/plasmite_conformance.py", "../../conformance/sample-v0.json"];
+    let steps = [
+        Step::new("Python tests", &python, &unittest),
+        Step::new("conformance through Python", &python, &conformance),
+    ];
+    steps.into_iter().try_for_each(|step| {
+        step.dir("bindings/python")
+            .env("PLASMITE_LIB_DIR", &built)
+            .env("PLASMITE_BIN", built.join("plasmite"))
+            .run()
+    })
 }
 
 fn bench(args: &[String]) -> Result<(), String> {

@@ -63,7 +63,8 @@ impl Pool {
         receipt.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "an append gave no receipt"))
     }
 
-    /// Appends many messages at once: one lock, one wake, consecutive seqs. All of them, or none.
+    /// Appends many messages at once: one lock, one wake, consecutive seqs. All are checked before the first is appended; a
+    /// process that is killed meanwhile leaves the first few.
     ///
     /// A batch larger than the pool is fine: its first messages make room for its last.
     ///

@@ -78,13 +78,13 @@ impl Tail {
             return Ok(false);
         }
         self.pool.check_state()?;
-        loop {
-            let bounds = self.pool.current_bounds()?;
-            if self.next < bounds.oldest {
-                self.skip_to(bounds.oldest)?;
-            }
-            if self.next > bounds.newest {
-                return Ok(false);
+        // Not further than this: a writer of messages without the tags can't keep the call for ever.
+        let newest = self.pool.current_bounds()?.newest;
+        while self.next <= newest {
+            let oldest = self.pool.current_bounds()?.oldest;
+            if self.next < oldest {
+                self.skip_to(oldest)?;
+                continue;
             }
             // Gone: overtaken while copying. `oldest` has moved, which the next round looks at.
             if let Read::Whole(()) = self.pool.read_into(self.next, message)? {
@@ -95,6 +95,7 @@ impl Tail {
                 }
             }
         }
+        Ok(false)
     }
 
     /// The next message, waiting up to `timeout` for it (None: for ever). What is there already is delivered first.
@@ -110,7 +111,7 @@ impl Tail {
                 return Ok(Some(message));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if self.is_done() || !self.wait(left)? {
+            if self.is_done() || left.is_some_and(|left| left.is_zero()) || !self.wait(left)? {
                 return Ok(None);
             }
         }

@@ -88,7 +88,7 @@ fn old_messages_make_room_and_seqs_go_on() {
 }
 
 #[test]
-fn a_batch_gets_consecutive_seqs_or_none() {
+fn a_batch_gets_consecutive_seqs_and_one_bad_entry_refuses_it() {
     let dir = Dir::new();
     let pool = dir.pool("p", 64 * KIB);
     let a = Document::parse(b"{\"a\":1}").unwrap();
@@ -276,6 +276,9 @@ fn a_client_resolves_names_and_refuses_what_can_not_be_one() {
         assert_eq!(client.open(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
     }
     assert_eq!(client.open("missing").unwrap_err().kind(), ErrorKind::NotFound);
+    std::fs::write(dir.tmp.path().join("file"), "").unwrap();
+    let below_file = Client::new(dir.tmp.path().join("file/pools"));
+    assert_eq!(below_file.create("p", 8192).unwrap_err().kind(), ErrorKind::Usage);
     client.rename("docs", "letters").unwrap();
     assert_eq!(client.rename("letters", "notes").unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(client.rename("docs", "x").unwrap_err().kind(), ErrorKind::NotFound);

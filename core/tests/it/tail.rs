@@ -122,3 +122,22 @@ fn sleeping_readers_of_other_processes_are_woken_for_each_message() {
         assert!(reader.wait().unwrap().success());
     }
 }
+
+#[test]
+fn a_timeout_ends_the_wait_while_messages_without_the_tags_keep_coming() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let wanted = TailOptions { tags: vec!["wanted".into()], ..Default::default() };
+    let mut tail = pool.tail(wanted).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                put(&pool, "{}");
+            }
+        });
+        // The watchdog ends this if it does not.
+        assert!(tail.next(Some(Duration::from_millis(50))).unwrap().is_none());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

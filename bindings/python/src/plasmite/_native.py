@@ -1,0 +1,261 @@
+"""libplasmite through ctypes. No other module imports ctypes, and none but this one sees a pointer.
+
+A call takes Python values that were checked, and returns Python values or raises a PlasmiteError.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+from ._errors import PlasmiteError, of_kind
+
+#: What stream_read returns besides bytes.
+END = 0
+MESSAGE = 1
+
+_ABI_VERSION = 1
+_FILE = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
+
+
+class _Buf(ctypes.Structure):
+    _fields_ = (("data", c_void_p), ("len", c_size_t))
+
+
+class _Error(ctypes.Structure):
+    _fields_ = (
+        ("kind", c_int32),
+        ("message", c_char_p),
+        ("path", c_char_p),
+        ("seq", c_uint64),
+        ("offset", c_uint64),
+        ("has_seq", c_uint8),
+        ("has_offset", c_uint8),
+    )
+
+
+class _StreamOptions(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("gap_policy", c_uint32),
+        ("since_seq", c_uint64),
+        ("max_messages", c_uint64),
+        ("timeout_ms", c_uint64),
+        ("has_since", c_uint32),
+        ("has_max", c_uint32),
+        ("has_timeout", c_uint32),
+        ("reserved", c_uint32),
+    )
+
+
+def _load() -> ctypes.CDLL:
+    override = os.environ.get("PLASMITE_LIB_DIR")
+    bundled = Path(__file__).resolve().parent / "_native" / _FILE
+    if override:
+        candidates = [os.path.join(os.path.abspath(override), _FILE)]
+    elif bundled.is_file():
+        candidates = [str(bundled)]
+    else:
+        candidates = [_FILE, "plasmite"]
+    failures = []
+    for candidate in candidates:
+        try:
+            library = ctypes.CDLL(candidate)
+            if library.plsm_abi_version() >= _ABI_VERSION:
+                return library
+            failures.append(f"{candidate}: its ABI is older than version {_ABI_VERSION}")
+        except (OSError, AttributeError) as error:
+            failures.append(str(error))
+    raise ImportError(
+        f"libplasmite could not be loaded ({'; '.join(failures)}). "
+        "Set PLASMITE_LIB_DIR to the folder that holds it, or install a wheel that bundles it."
+    )
+
+
+_lib = _load()
+_ErrorPointer = POINTER(_Error)
+_out_error = POINTER(_ErrorPointer)
+_out_handle = POINTER(c_void_p)
+_out_buf = POINTER(_Buf)
+_strings = POINTER(c_char_p)
+_JSON = (c_char_p, c_size_t, _strings, c_size_t, c_uint32)
+
+
+def _function(name: str, *parameters: Any) -> Callable[..., int]:
+    """A function that returns a code and has out_err as its last parameter."""
+    function = getattr(_lib, name)
+    function.argtypes = (*parameters, _out_error)
+    function.restype = c_int
+    return function  # type: ignore[no-any-return]
+
+
+def _free_function(name: str, parameter: Any = c_void_p) -> Callable[[Any], None]:
+    function = getattr(_lib, name)
+    function.argtypes = (parameter,)
+    function.restype = None
+    return function  # type: ignore[no-any-return]
+
+
+_client_new = _function("plsm_client_new", c_char_p, _out_handle)
+_pool_create = _function("plsm_pool_create", c_void_p, c_char_p, c_uint64, _out_handle)
+_pool_open = _function("plsm_pool_open", c_void_p, c_char_p, _out_handle)
+_pool_open_or_create = _function("plsm_pool_open_or_create", c_void_p, c_char_p, c_uint64, _out_handle)
+_pool_delete = _function("plsm_pool_delete", c_void_p, c_char_p)
+_pool_list_json = _function("plsm_pool_list_json", c_void_p, _out_buf)
+_pool_info_json = _function("plsm_pool_info_json", c_void_p, _out_buf)
+_pool_append_json = _function("plsm_pool_append_json", c_void_p, *_JSON, _out_buf)
+_pool_append_batch = _function("plsm_pool_append_batch", c_void_p, *_JSON, _out_buf)
+_pool_get_json = _function("plsm_pool_get_json", c_void_p, c_uint64, _out_buf)
+_stream_open = _function("plsm_stream_open_tagged", c_void_p, POINTER(_StreamOptions), _strings, c_size_t, _out_handle)
+_stream_read = _function("plsm_stream_read", c_void_p, c_uint64, c_uint64, c_uint64, _out_buf)
+_stream_fd = _function("plsm_stream_fd", c_void_p, POINTER(c_int))
+_client_free = _free_function("plsm_client_free")
+_pool_free = _free_function("plsm_pool_free")
+_stream_free = _free_function("plsm_stream_free")
+_buf_free = _free_function("plsm_buf_free", _out_buf)
+_error_free = _free_function("plsm_error_free", _ErrorPointer)
+
+_lib.plsm_version.argtypes = ()
+_lib.plsm_version.restype = c_char_p
+#: The library's version.
+VERSION: str = _lib.plsm_version().decode()
+
+
+class Handle:
+    """Something the library holds for us. It is freed when nobody refers to it any more: a thread that is in a call has
+    a reference of its own, so that closing a pool in another thread pulls nothing from under it."""
+
+    __slots__ = ("_free", "pointer")
+
+    def __init__(self, pointer: int, free: Callable[[Any], None]) -> None:
+        self.pointer = pointer
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free(self.pointer)
+
+
+def _raised(error: Any) -> PlasmiteError:
+    """The exception for an error struct, which is freed."""
+    try:
+        c = error.contents
+        return of_kind(
+            c.kind,
+            c.message.decode(errors="replace"),
+            None if c.path is None else os.fsdecode(c.path),
+            c.seq if c.has_seq else None,
+            c.offset if c.has_offset else None,
+        )
+    finally:
+        _error_free(error)
+
+
+def _handle(function: Callable[..., int], free: Callable[[Any], None], *arguments: Any) -> Handle:
+    pointer, error = c_void_p(), _ErrorPointer()
+    if function(*arguments, byref(pointer), byref(error)) < 0:
+        raise _raised(error)
+    assert pointer.value is not None
+    return Handle(pointer.value, free)
+
+
+def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
+    buf, error = _Buf(), _ErrorPointer()
+    out = byref(buf)
+    if function(*arguments, out, byref(error)) < 0:
+        raise _raised(error)
+    try:
+        return ctypes.string_at(buf.data, buf.len) if buf.len else b""
+    finally:
+        _buf_free(out)
+
+
+def _array(strings: list[bytes]) -> Any:
+    return (c_char_p * len(strings))(*strings) if strings else None
+
+
+def client_new(pool_dir: bytes) -> Handle:
+    return _handle(_client_new, _client_free, pool_dir)
+
+
+def pool_create(client: Handle, pool_ref: bytes, size_bytes: int) -> Handle:
+    return _handle(_pool_create, _pool_free, client.pointer, pool_ref, size_bytes)
+
+
+def pool_open(client: Handle, pool_ref: bytes) -> Handle:
+    return _handle(_pool_open, _pool_free, client.pointer, pool_ref)
+
+
+def pool_open_or_create(client: Handle, pool_ref: bytes, size_bytes: int) -> Handle:
+    return _handle(_pool_open_or_create, _pool_free, client.pointer, pool_ref, size_bytes)
+
+
+def pool_delete(client: Handle, pool_ref: bytes) -> None:
+    error = _ErrorPointer()
+    if _pool_delete(client.pointer, pool_ref, byref(error)) < 0:
+        raise _raised(error)
+
+
+def pool_list(client: Handle) -> bytes:
+    return _bytes(_pool_list_json, client.pointer)
+
+
+def pool_info(pool: Handle) -> bytes:
+    return _bytes(_pool_info_json, pool.pointer)
+
+
+def append(pool: Handle, json: bytes, tags: list[bytes], durability: int) -> bytes:
+    return _bytes(_pool_append_json, pool.pointer, json, len(json), _array(tags), len(tags), durability)
+
+
+def append_batch(pool: Handle, json: bytes, tags: list[bytes], durability: int) -> bytes:
+    return _bytes(_pool_append_batch, pool.pointer, json, len(json), _array(tags), len(tags), durability)
+
+
+def get(pool: Handle, seq: int) -> bytes:
+    return _bytes(_pool_get_json, pool.pointer, seq)
+
+
+def stream_open(
+    pool: Handle,
+    since_seq: int | None,
+    max_messages: int | None,
+    tags: list[bytes],
+    error_on_gap: bool,
+) -> Handle:
+    options = _StreamOptions(
+        struct_size=ctypes.sizeof(_StreamOptions),
+        gap_policy=int(error_on_gap),
+        since_seq=since_seq or 0,
+        has_since=since_seq is not None,
+        max_messages=max_messages or 0,
+        has_max=max_messages is not None,
+    )
+    return _handle(_stream_open, _stream_free, pool.pointer, byref(options), _array(tags), len(tags))
+
+
+def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> tuple[int, bytes]:
+    """END, MESSAGE with JSON Lines, or another code when nothing came in time."""
+    buf, error = _Buf(), _ErrorPointer()
+    out = byref(buf)
+    code = _stream_read(stream.pointer, max_messages, max_bytes, wait_ms, out, byref(error))
+    if code < 0:
+        raise _raised(error)
+    if code != MESSAGE:
+        return code, b""
+    try:
+        return code, ctypes.string_at(buf.data, buf.len)
+    finally:
+        _buf_free(out)
+
+
+def stream_fd(stream: Handle) -> int:
+    """A file descriptor that is readable until a read has found nothing, and again when one would find something."""
+    fd, error = c_int(-1), _ErrorPointer()
+    if _stream_fd(stream.pointer, byref(fd), byref(error)) < 0:
+        raise _raised(error)
+    return fd.value

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+
+import plasmite
+from plasmite import Client, NotFoundError, Pool, RetentionGapError, UsageError
+from support import PoolTestCase
+
+
+def append_some(pool: Pool, count: int) -> None:
+    for n in range(count):
+        pool.append({"by": os.getpid(), "n": n})
+
+
+class TailTest(PoolTestCase):
+    def seqs(self, pool: Pool, **options: object) -> list[int]:
+        options.setdefault("timeout_ms", 0)
+        return [message.seq for message in pool.tail(**options)]  # type: ignore[arg-type]
+
+    def test_it_starts_and_ends_where_it_is_told(self) -> None:
+        pool = self.pool()
+        self.assertEqual(self.seqs(pool), [])
+        pool.append_many({"n": n} for n in range(5))
+        self.assertEqual(self.seqs(pool), [1, 2, 3, 4, 5])
+        self.assertEqual(self.seqs(pool, since_seq=0), [1, 2, 3, 4, 5])
+        self.assertEqual(self.seqs(pool, since_seq=4), [4, 5])
+        self.assertEqual(self.seqs(pool, since_seq=9), [])
+        self.assertEqual(self.seqs(pool, max_messages=2), [1, 2])
+        self.assertEqual(self.seqs(pool, max_messages=2, timeout_ms=None), [1, 2])
+        self.assertEqual(self.seqs(pool, max_messages=0, timeout_ms=None), [])
+
+    def test_bad_arguments_are_refused_at_once(self) -> None:
+        pool = self.pool()
+        for name in ("since_seq", "max_messages", "timeout_ms"):
+            for wrong, error in ((-1, ValueError), (1 << 64, ValueError), ("1", TypeError)):
+                with self.subTest(name, wrong=wrong), self.assertRaises(error):
+                    pool.tail(**{name: wrong})  # type: ignore[arg-type]
+        with self.assertRaises(TypeError):
+            pool.tail(tags="note")
+        for speed, error in (
+            (0, ValueError),
+            (-1, ValueError),
+            (float("nan"), ValueError),
+            ("1", TypeError),
+        ):
+            with self.subTest(speed=speed), self.assertRaises(error):
+                pool.replay(speed)  # type: ignore[arg-type]
+
+    def test_all_tags_are_wanted_and_only_delivered_messages_count(self) -> None:
+        pool = self.pool()
+        for tags in (["a"], ["a", "b"], [], ["b", "c", "a"], ["ab"], ["a", "b"]):
+            pool.append({}, tags)
+        self.assertEqual(self.seqs(pool, tags=["a", "b"]), [2, 4, 6])
+        self.assertEqual(self.seqs(pool, tags=["b", "a"], max_messages=2), [2, 4])
+        self.assertEqual(self.seqs(pool, tags=[]), [1, 2, 3, 4, 5, 6])
+
+    def test_it_waits_for_what_comes(self) -> None:
+        pool = self.pool()
+        tail = pool.tail(max_messages=3)
+        writer = threading.Timer(0.1, append_some, (pool, 3))
+        writer.start()
+        self.assertEqual([m.data["n"] for m in tail], [0, 1, 2])
+        writer.join()
+
+    def test_a_timeout_is_for_the_next_message(self) -> None:
+        pool = self.pool()
+        pool.append({})
+        tail = pool.tail(timeout_ms=120)
+        time.sleep(0.2)
+        self.assertEqual(next(tail).seq, 1)
+        start = time.monotonic()
+        self.assertRaises(StopIteration, next, tail)
+        took = time.monotonic() - start
+        self.assertGreater(took, 0.11)
+        self.assertLess(took, 2)
+        pool.append({})
+        self.assertRaises(StopIteration, next, tail)
+
+    def test_a_gap_is_told_if_asked_for(self) -> None:
+        pool = self.pool("ring", 8192)
+        tail = pool.tail(error_on_gap=True, tags=["none"], timeout_ms=0)
+        carefree = pool.tail(timeout_ms=0)
+        for n in range(500):
+            pool.append({"n": n, "text": "something that takes some room"})
+        with self.assertRaises(RetentionGapError) as caught:
+            next(tail)
+        self.assertEqual(caught.exception.seq, 1)
+        self.assertEqual(list(tail), [])
+        seqs = [m.seq for m in carefree]
+        self.assertEqual(seqs, list(range(seqs[0], 501)))
+
+    def test_a_deleted_pool_ends_a_waiting_tail(self) -> None:
+        pool = self.pool()
+        timer = threading.Timer(0.1, self.client.delete_pool, ["docs"])
+        timer.start()
+        with self.assertRaises(NotFoundError):
+            next(pool.tail())
+        timer.join()
+
+    def test_it_can_be_closed(self) -> None:
+        pool = self.pool()
+        append_some(pool, 3)
+        with pool.tail() as tail:
+            self.assertEqual(next(tail).seq, 1)
+        self.assertEqual(list(tail), [])
+        tail.close()
+
+    def test_a_replay_keeps_the_rhythm(self) -> None:
+        pool = self.pool()
+        for _ in range(3):
+            pool.append({})
+            time.sleep(0.1)
+        for speed, least, most in ((1, 0.19, 1.0), (10.0, 0.0, 0.15)):
+            start = time.monotonic()
+            self.assertEqual([m.seq for m in pool.replay(speed, timeout_ms=0)], [1, 2, 3])
+            took = time.monotonic() - start
+            self.assertTrue(least <= took <= most, (speed, took))
+
+    def test_raw_streams(self) -> None:
+        pool = self.pool()
+        append_some(pool, 3)
+        with pool.open_stream(timeout_ms=0) as stream:
+            self.assertEqual(stream.next_json(), pool.get_json(1))
+            self.assertEqual(list(stream), [pool.get_json(2), pool.get_json(3)])
+            self.assertIsNone(stream.next_json())
+            pool.append({})
+            self.assertEqual(stream.next_json(), pool.get_json(4))
+        with self.assertRaises(UsageError):
+            stream.next_json()
+        stream.close()
+
+
+class AsyncTest(PoolTestCase):
+    def test_async_for_waits_without_blocking_the_loop(self) -> None:
+        pool = self.pool()
+
+        async def read() -> list[int]:
+            return [m.data["n"] async for m in pool.tail(max_messages=20)]
+
+        async def write() -> None:
+            for n in range(20):
+                pool.append({"n": n})
+                await asyncio.sleep(0.005)
+
+        async def main() -> list[list[int]]:
+            *read_by, _ = await asyncio.gather(read(), read(), write())
+            return read_by
+
+        self.assertEqual(asyncio.run(main()), [list(range(20))] * 2)
+
+    def test_a_cancelled_wait_loses_nothing(self) -> None:
+        pool = self.pool()
+
+        async def main() -> list[int]:
+            tail = pool.tail(max_messages=3)
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(tail.__anext__(), 0.02)
+            append_some(pool, 3)
+            return [m.seq async for m in tail]
+
+        self.assertEqual(asyncio.run(main()), [1, 2, 3])
+
+    def test_many_wait_at_once(self) -> None:
+        pool = self.pool()
+
+        async def main() -> list[int]:
+            waiting = [asyncio.ensure_future(pool.tail().__anext__()) for _ in range(50)]
+            await asyncio.sleep(0.05)
+            pool.append({})
+            return [message.seq for message in await asyncio.wait_for(asyncio.gather(*waiting), 20)]
+
+        self.assertEqual(asyncio.run(main()), [1] * 50)
+
+    def test_timeouts_end_it(self) -> None:
+        async def main() -> list[int]:
+            return [m.seq async for m in self.pool().tail(timeout_ms=30)]
+
+        self.assertEqual(asyncio.run(main()), [])
+
+
+WAIT = """
+import sys
+from plasmite import Client
+pool = Client(sys.argv[1]).pool("docs")
+print("ready", flush=True)
+try:
+    for message in pool.tail():
+        print(message.seq, flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+class ProcessTest(PoolTestCase):
+    def test_ctrl_c_ends_a_waiting_tail(self) -> None:
+        source = str(Path(plasmite.__file__).parent.parent)
+        environment = {**os.environ, "PYTHONPATH": source}
+        waiting = [sys.executable, "-c", WAIT, str(self.dir)]
+        with subprocess.Popen(waiting, stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            time.sleep(0.3)
+            start = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.stdout.read(), b"interrupted\n")
+            self.assertEqual(process.wait(10), 0)
+        self.assertLess(time.monotonic() - start, 2)
+
+    def test_forked_children_use_the_same_handles(self) -> None:
+        pool = self.pool()
+        pool.append({"by": 0, "n": 0})
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=append_some, args=(pool, 200)) for _ in range(4)]
+        tail = pool.tail(max_messages=1001, timeout_ms=20_000)
+        for child in children:
+            child.start()
+        append_some(pool, 200)
+        messages = list(tail)
+        for child in children:
+            child.join(30)
+            self.assertEqual(child.exitcode, 0)
+        self.assertEqual([m.seq for m in messages], list(range(1, 1002)))
+        for child in children:
+            own = [m.data["n"] for m in messages if m.data["by"] == child.pid]
+            self.assertEqual(own, list(range(200)))
+
+    def test_a_reader_of_another_process_wakes_up(self) -> None:
+        pool = self.pool()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with Client(self.dir) as client, client.open_pool("docs") as own:
+                    status = 0 if next(own.tail(timeout_ms=20_000)).data == {"n": 1} else 1
+            finally:
+                os._exit(status)
+        time.sleep(0.1)
+        pool.append({"n": 1})
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+
+    def test_threads_share_a_pool(self) -> None:
+        pool = self.pool()
+        threads = [threading.Thread(target=append_some, args=(pool, 250)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        self.assertEqual(sum(1 for _ in pool.tail(max_messages=1000, timeout_ms=20_000)), 1000)
+        for thread in threads:
+            thread.join()
+
+
+if __name__ == "__main__":
+    unittest.main()
