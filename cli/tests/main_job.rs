@@ -137,8 +137,8 @@ fn main_job() {
     for (n, document) in documents[0].iter().enumerate() {
         fs::write(session.path(&format!("w0/{n:05}.json")), format!("{document:#}\n")).unwrap();
     }
-    for w in 1..4 {
-        let text: String = documents[w]
+    for (w, documents) in documents.iter().enumerate().skip(1) {
+        let text: String = documents
             .iter()
             // jq gets pretty-printed input.
             .map(|d| if w == 2 { format!("{d:#}\n") } else { format!("{d}\n") })

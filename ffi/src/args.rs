@@ -62,7 +62,7 @@ pub(crate) unsafe fn array<'a, T>(items: *const T, len: usize, name: &str) -> Re
 /// Tags; none when `len` is 0.
 ///
 /// # Safety
-/// As [`array`], and each element as [`text`].
+/// As [`array()`], and each element as [`text`].
 pub(crate) unsafe fn tags<'a>(tags: *const *const c_char, len: usize) -> Result<Vec<&'a str>> {
     if len == 0 {
         return Ok(Vec::new());
