@@ -136,6 +136,13 @@ impl Error {
         self
     }
 
+    /// The same error with what had been done before it.
+    #[must_use]
+    pub(crate) fn after(mut self, done: &str) -> Self {
+        self.0.message = format!("{done}; then: {}", self.0.message);
+        self
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -38,7 +38,8 @@ impl Message {
     /// The JSON object the writer gave, without whitespace between its tokens.
     pub fn data(&self) -> &str {
         // Checked to be UTF-8 when the message was read.
-        std::str::from_utf8(&self.payload()[self.header.tags_len as usize..]).unwrap_or("")
+        let data = self.payload().get(usize::from(self.header.tags_len)..).unwrap_or_default();
+        std::str::from_utf8(data).unwrap_or_default()
     }
 
     /// How many JSON Lines bytes ([`Message::line_len`]) were appended before this message since the pool
@@ -82,6 +83,7 @@ impl Message {
 
     /// Takes the frame in `self.words` apart; used by the reader once the copy is known to be whole.
     pub(crate) fn check(&mut self, seq: Seq) -> Result<()> {
+        self.header = FrameHeader::default();
         let header = frame::check(&self.words, seq)?;
         let payload = frame::payload(&self.words, &header);
         frame::check_tags(&payload[..header.tags_len as usize])?;
@@ -96,7 +98,7 @@ impl Message {
     }
 
     fn tag_bytes(&self) -> &[u8] {
-        &self.payload()[..self.header.tags_len as usize]
+        self.payload().get(..usize::from(self.header.tags_len)).unwrap_or_default()
     }
 }
 

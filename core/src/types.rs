@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// The largest sequence number: 2⁵⁶ − 1, the width of the field in a frame.
 pub const MAX_SEQ: Seq = Seq((1 << 56) - 1);
 
-/// The number of a message in its pool: from 1, without holes, never reused.
+/// The number of a message in its pool: from 1, without holes, never reused. (What a power loss takes, which `flush` had not
+/// promised, takes its numbers along.)
 ///
 /// [`Seq::ZERO`] is no message's number; it stands for "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -95,10 +95,11 @@ pub(crate) fn check(words: &[u64], seq: Seq) -> Result<FrameHeader> {
     Ok(h)
 }
 
-/// The payload of a frame that holds `h.payload_len` bytes of it.
+/// The payload of a frame; empty when the frame does not hold as much as its header says.
 pub(crate) fn payload<'a>(words: &'a [u64], h: &FrameHeader) -> &'a [u8] {
     let bytes = crate::sys::bytes_of(words);
-    &bytes[HEADER_BYTES as usize..][..h.payload_len as usize]
+    let end = HEADER_BYTES as usize + h.payload_len as usize;
+    bytes.get(HEADER_BYTES as usize..end).unwrap_or_default()
 }
 
 /// The tags in checked tag bytes: for each a length byte and the text.

@@ -9,6 +9,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::live::{Tip, plausible};
 use super::local::Local;
 use super::lock::{self, Held};
+use super::place::Place;
 use super::ring::Ring;
 use super::{Pool, sync};
 use crate::error::{Error, Result};
@@ -112,19 +113,31 @@ impl Pool {
         let now = (self.0.options.clock)();
         self.check_name(now)?;
         let local = self.0.local.get()?;
-        let last = {
+        let mut last = Seq::ZERO;
+        let mut count = 0;
+        let mut put_all = || {
             let _threads = local.writing();
             let writer = Writer::lock(self, local)?;
             let mut tip = writer.tip()?;
-            let mut last = tip.seq;
             for frame in frames {
                 tip = writer.put(frame, &tip, now, durability)?;
                 last = tip.seq;
+                count += 1;
                 receive(Receipt { seq: tip.seq, time: tip.time });
             }
-            last
+            Ok(())
         };
-        self.wake();
+        let result: Result<()> = put_all();
+        if count > 0 {
+            self.wake();
+        }
+        result.map_err(|e| match count {
+            0 => e,
+            _ => e.after(&format!(
+                "{count} of {} messages were appended, up to {last}",
+                frames.len()
+            )),
+        })?;
         self.check_state()?;
         if durability == Durability::Flush {
             self.sync_up_to(local, last)?;
@@ -196,7 +209,9 @@ pub(super) struct Writer<'a> {
     pool: &'a Pool,
     local: &'a Local,
     ring: Ring<'a>,
+    // In this order: the lock is free before the place that it named is given back.
     _held: Option<Held<'a>>,
+    _place: Place<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -208,7 +223,7 @@ impl<'a> Writer<'a> {
             local.place.take(pool.map(), &local.file, waiter.patience).map_err(with_path)?;
         let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
         let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
-        let writer = Self { pool, local, ring: pool.ring(), _held: held };
+        let writer = Self { pool, local, ring: pool.ring(), _held: held, _place: place };
         // A deleter that died may have removed the file and not said so.
         if taken_over {
             pool.check_alive()?
@@ -303,7 +318,8 @@ impl<'a> Writer<'a> {
         }
         if oldest != first {
             sync::allow_eviction(self.pool, self.local, oldest.prev())?;
-            map.oldest().store(oldest.get(), Ordering::Relaxed);
+            // Release: not before the commit of the message that is evicted, which may be of the same batch.
+            map.oldest().store(oldest.get(), Ordering::Release);
         }
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{OpenOptions, Pool};
+use super::Pool;
+use super::open::{OpenOptions, current_boot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;
 use crate::format::header::StaticHeader;
-use crate::sys::{files, process};
+use crate::sys::files;
 use crate::types::Timestamp;
 
 impl Pool {
@@ -33,11 +34,11 @@ impl Pool {
         files::reserve(unnamed.file(), size_bytes).map_err(fail)?;
         let pool_id = files::random_id().map_err(fail)?;
         let header = StaticHeader { geometry, pool_id, created: Timestamp::now() };
-        let page = header.encode_page(process::boot_id());
+        let page = header.encode_page(current_boot(path)?);
         unnamed.file().write_all_at(&page, 0).map_err(fail)?;
         unnamed.file().sync_all().map_err(fail)?;
         let file = unnamed.link(path).map_err(fail)?;
-        files::sync_dir(dir).map_err(fail)?;
+        files::sync_dir(dir, &file).map_err(fail)?;
         OpenOptions::new().adopt(file, header, path)
     }
 }

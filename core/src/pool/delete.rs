@@ -1,6 +1,6 @@
 //! Deleting a pool so that whoever has it open finds out.
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -8,19 +8,22 @@ use super::{Pool, lock};
 use crate::client::POOL_SUFFIX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::{MAGIC, STATE_DELETED};
-use crate::sys::{files, futex};
+use crate::sys::files;
 
 impl Pool {
     /// Removes the pool's file. Every open handle, of any process, gets NotFound from then on, and waiting readers wake up.
     ///
-    /// A file that is damaged or can't be opened for writing is removed as well, if it is called or starts like a pool; its
+    /// Of a pool with several names, and of a symbolic link to one, only the name goes. A file that is damaged or can't be opened for writing is removed as well, if it is called or starts like a pool; its
     /// handles find out within a moment.
     ///
     /// # Errors
     /// NotFound; Permission; Busy when a stopped writer holds the pool; Usage when the path is no regular file.
     pub fn delete(path: &Path) -> Result<()> {
         match Self::open(path) {
-            Ok(pool) => pool.unlink(),
+            Ok(pool) => match pool.unlink() {
+                Err(e) if may_remove(&e, path) => remove(path),
+                result => result,
+            },
             Err(e) if may_remove(&e, path) => remove(path),
             Err(e) => Err(e),
         }
@@ -30,15 +33,36 @@ impl Pool {
         let local = self.0.local.get()?;
         let _threads = local.writing();
         let waiter = self.waiter(local);
-        let place = local.place.take(self.map(), &local.file, waiter.patience)?;
+        let with_path = |e: Error| e.with_path(self.path());
+        let place =
+            local.place.take(self.map(), &local.file, waiter.patience).map_err(with_path)?;
         // Under the lock no append can fall between the file's end and the handles' learning of it.
-        let held = lock::acquire(self.map().writer_lock(), &place, waiter, false, || false)?;
+        let held = lock::acquire(self.map().writer_lock(), &place, waiter, false, || false)
+            .map_err(with_path)?;
         self.check_alive()?;
+        self.check_same_file()?;
         remove(self.path())?;
-        self.map().state().store(STATE_DELETED, Ordering::Release);
+        // A pool that has another name lives on under that.
+        if files::is_unlinked(self.file()).unwrap_or(false) {
+            self.map().state().store(STATE_DELETED, Ordering::Release);
+        }
         drop(held);
-        futex::wake_low(self.map().committed(), i32::MAX);
+        self.wake_for_good();
         Ok(())
+    }
+
+    /// The path must still lead to the pool that was opened, through a symbolic link or not.
+    fn check_same_file(&self) -> Result<()> {
+        let identity = |m: std::fs::Metadata| (m.dev(), m.ino());
+        let fail = |e: std::io::Error| Error::io("look at the pool", self.path(), &e);
+        let opened = identity(self.file().metadata().map_err(fail)?);
+        let named = identity(std::fs::metadata(self.path()).map_err(fail)?);
+        if opened == named {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Busy, "another file took the pool's place meanwhile")
+            .with_path(self.path())
+            .with_hint("look which pool it is, and try again"))
     }
 }
 

@@ -25,7 +25,7 @@ impl Map {
         self.word(header::OLDEST_SEQ_AT)
     }
 
-    /// 1 when a reader may be asleep on `committed`. Whoever wakes clears it first.
+    /// Odd when a reader may be asleep on this word; whoever wakes adds one first, so it also counts wake-ups.
     pub(super) fn waiters(&self) -> &AtomicU32 {
         self.half(header::WAITERS_AT)
     }

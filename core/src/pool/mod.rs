@@ -144,6 +144,12 @@ impl Pool {
     }
 
     fn current_bounds(&self) -> Result<Bounds> {
+        let bounds = self.said_bounds();
+        // Zeros under a file that shrank are no bounds.
+        if self.map().is_poisoned() { Err(self.shrunk()) } else { bounds }
+    }
+
+    fn said_bounds(&self) -> Result<Bounds> {
         match self.frozen() {
             Some(recovered) => Ok(recovered.bounds),
             None => self.map().bounds(self.geometry()).map_err(|e| e.with_path(self.path())),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::local::PerProcess;
 use super::{Pool, Shared, recover};
-use crate::error::{Error, Result};
-use crate::format::header::{STATIC_BYTES, StaticHeader};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::header::{STATE_AT, STATIC_BYTES, StaticHeader};
 use crate::sys::files;
 use crate::sys::map::Map;
 use crate::sys::process;
@@ -82,21 +82,41 @@ impl OpenOptions {
             frozen: None,
             next_look: AtomicU64::new(0),
         };
-        let boot_id = process::boot_id();
-        if shared.map.boot_id() != boot_id {
+        let boot_id = current_boot(path)?;
+        let found = shared.map.boot_id();
+        if found != boot_id {
             let ring = super::Ring { map: &shared.map, geometry: &shared.header.geometry };
             if self.read_only {
-                shared.frozen = Some(recover::survey(ring));
+                shared.frozen = Some(recover::survey(ring, found));
             } else {
                 recover::recover(ring, shared.local.file(), boot_id, self.patience)
                     .map_err(|e| e.with_path(path))?;
             }
         }
         let pool = Pool(Arc::new(shared));
-        pool.check_alive()?;
+        match pool.check_alive() {
+            // The state says "deleted", which is only ever stored once the last name is gone.
+            Err(e)
+                if e.kind() == ErrorKind::NotFound
+                    && !files::is_unlinked(pool.file()).unwrap_or(true) =>
+            {
+                return Err(Error::corrupt("the header says that the pool was deleted")
+                    .with_path(path)
+                    .with_offset(STATE_AT));
+            }
+            result => result?,
+        }
         pool.current_bounds()?;
         Ok(pool)
     }
+}
+
+/// The id of this boot, without which nobody could tell whether a power loss lies between two uses of a pool.
+pub(super) fn current_boot(path: &Path) -> Result<[u8; 16]> {
+    process::boot_id().map_err(|e| {
+        Error::io("learn which boot of the machine this is", path, &e)
+            .with_hint("/proc must be mounted")
+    })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Error {
@@ -105,7 +125,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> Error {
         // A FIFO or socket, or a device that nothing drives.
         Some(libc::ENXIO | libc::ENODEV) => no_file(path, "no regular file"),
         Some(libc::ENOENT | libc::ENOTDIR) => {
-            Error::new(crate::ErrorKind::NotFound, "there is no such pool").with_path(path)
+            Error::new(ErrorKind::NotFound, "there is no such pool").with_path(path)
         }
         Some(libc::ENAMETOOLONG | libc::ELOOP) => {
             Error::usage(format!("the pool's path can't be used: {error}")).with_path(path)

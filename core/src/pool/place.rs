@@ -24,6 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 pub(super) struct OwnPlace {
     /// The place plus one; 0: none yet.
     kept: AtomicU32,
+    /// The lent places that this handle uses now, one bit each: locks of one description never conflict with each other.
+    lent: AtomicU32,
     me: ProcessId,
 }
 
@@ -32,28 +34,29 @@ pub(super) struct OwnPlace {
 pub(super) struct Place<'a> {
     pub(super) number: u32,
     file: &'a File,
-    lent: bool,
+    /// Where a lent place is given back to.
+    lender: Option<&'a OwnPlace>,
 }
 
 impl OwnPlace {
     pub(super) fn new() -> Self {
-        Self { kept: AtomicU32::new(0), me: ProcessId::current() }
+        Self { kept: AtomicU32::new(0), lent: AtomicU32::new(0), me: ProcessId::current() }
     }
 
     /// This handle's place, or a lent one. Two threads may come here at once.
     pub(super) fn take<'a>(
-        &self,
+        &'a self,
         map: &Map,
         file: &'a File,
         patience: Duration,
     ) -> Result<Place<'a>> {
         match self.kept.load(Ordering::Acquire) {
             0 => self.find(map, file, patience),
-            kept => Ok(Place { number: kept - 1, file, lent: false }),
+            kept => Ok(Place { number: kept - 1, file, lender: None }),
         }
     }
 
-    fn find<'a>(&self, map: &Map, file: &'a File, patience: Duration) -> Result<Place<'a>> {
+    fn find<'a>(&'a self, map: &Map, file: &'a File, patience: Duration) -> Result<Place<'a>> {
         let first = self.me.pid % FIRST_LENT;
         let kept = (0..FIRST_LENT).map(|i| (first + i) % FIRST_LENT);
         for number in kept {
@@ -61,15 +64,22 @@ impl OwnPlace {
                 // Another thread may have taken one meanwhile: keep the first, both are ours until the file closes.
                 let _ =
                     self.kept.compare_exchange(0, number + 1, Ordering::AcqRel, Ordering::Relaxed);
-                return Ok(Place { number, file, lent: false });
+                return Ok(Place { number, file, lender: None });
             }
         }
         let start = Instant::now();
         loop {
             for number in FIRST_LENT..PARTICIPANTS {
-                if self.try_take(map, file, number)? {
-                    return Ok(Place { number, file, lent: true });
+                let bit = 1 << (number - FIRST_LENT);
+                if self.lent.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+                    continue;
                 }
+                let taken = self.try_take(map, file, number);
+                if matches!(taken, Ok(true)) {
+                    return Ok(Place { number, file, lender: Some(self) });
+                }
+                self.lent.fetch_and(!bit, Ordering::AcqRel);
+                taken?;
             }
             if start.elapsed() >= patience {
                 return Err(Error::new(
@@ -95,8 +105,9 @@ impl OwnPlace {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.lent {
+        if let Some(lender) = self.lender {
             ofd::unlock(self.file, Byte::Place(self.number));
+            lender.lent.fetch_and(!(1 << (self.number - FIRST_LENT)), Ordering::AcqRel);
         }
     }
 }

@@ -26,6 +26,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// The least time given to another process' recovery, which reads the whole ring.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss; a forged
+/// file can't keep the scan busy.
+const MAX_PROBES: u64 = 1 << 22;
+
 /// What a scan of a pool found.
 #[derive(Clone, Debug)]
 pub(super) struct Recovered {
@@ -38,8 +42,10 @@ pub(super) struct Recovered {
 }
 
 /// Scans without writing, for a reader that may not write.
-pub(super) fn survey(ring: Ring<'_>) -> Recovered {
-    Scan::new(ring, true).run()
+///
+/// `boot_id` is the header's, read before: once it is another, a writer has recovered the pool.
+pub(super) fn survey(ring: Ring<'_>, boot_id: [u8; 16]) -> Recovered {
+    Scan::new(ring, true, boot_id).run()
 }
 
 /// Puts the pool right, unless another process does or did.
@@ -86,7 +92,7 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
         )
         .with_hint("use it from one kernel only"));
     }
-    let recovered = Scan::new(ring, false).run();
+    let recovered = Scan::new(ring, false, map.boot_id()).run();
     for (seq, place) in &recovered.found {
         ring.set_start(*seq, *place);
     }
@@ -123,6 +129,7 @@ struct Found {
 
 struct Scan<'a> {
     ring: Ring<'a>,
+    boot_id: [u8; 16],
     /// Keep only messages that the index knows.
     by_index: bool,
     message: Message,
@@ -131,9 +138,9 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(ring: Ring<'a>, by_index: bool) -> Self {
+    fn new(ring: Ring<'a>, by_index: bool, boot_id: [u8; 16]) -> Self {
         let budget = ring.geometry.ring_bytes.saturating_mul(4);
-        Self { ring, by_index, message: Message::default(), budget }
+        Self { ring, by_index, boot_id, message: Message::default(), budget }
     }
 
     fn run(mut self) -> Recovered {
@@ -187,7 +194,7 @@ impl<'a> Scan<'a> {
             link: last.header.crc,
         };
         let bounds = Bounds { oldest: first.header.seq, newest: last.header.seq };
-        Recovered { bounds, tip, boot_id: map.boot_id(), found }
+        Recovered { bounds, tip, boot_id: self.boot_id, found }
     }
 
     /// A message of the run that is kept. While one newer than `durable` may have been promised, neither `durable` nor the
@@ -198,7 +205,8 @@ impl<'a> Scan<'a> {
         if let Some(found) = promised.into_iter().find_map(|seq| self.indexed(seq)) {
             return Some(found);
         }
-        let lowest = committed.get().saturating_sub(self.ring.geometry.slots - 1).max(1);
+        let probes = self.ring.geometry.slots.min(MAX_PROBES);
+        let lowest = committed.get().saturating_sub(probes - 1).max(1);
         (lowest..=committed.get()).rev().find_map(|seq| self.indexed(Seq::new(seq)))
     }
 
@@ -235,7 +243,7 @@ impl<'a> Scan<'a> {
             link: 0,
         };
         let bounds = Bounds { oldest: newest.next(), newest };
-        Recovered { bounds, tip, boot_id: self.ring.map.boot_id(), found: Vec::new() }
+        Recovered { bounds, tip, boot_id: self.boot_id, found: Vec::new() }
     }
 
     fn log_reference(&self) -> u64 {

@@ -29,12 +29,22 @@ impl Pool {
         self.sync_up_to(local, newest)
     }
 
-    /// Returns once a sync has covered `seq`, which is committed and not above the flush target.
+    /// True when `seq`, which is committed and not above the flush target, survives a power loss.
+    fn is_safe(&self, seq: Seq) -> bool {
+        let map = self.map();
+        let persisted = map.persisted().load(Ordering::Acquire);
+        // The disk's `durable` may be as old as `persisted`. Recovery finds its way from there to `seq` if the message after
+        // it is still there, which `allow_eviction` sees to from now on; or if it is at `seq` or beyond already.
+        map.durable().load(Ordering::Acquire) >= seq.get()
+            && (persisted >= seq.get()
+                || map.oldest().load(Ordering::Acquire) <= persisted.saturating_add(1))
+    }
+
+    /// Returns once `seq`, which is committed and not above the flush target, survives a power loss.
     pub(super) fn sync_up_to(&self, local: &Local, seq: Seq) -> Result<()> {
-        let durable = || self.map().durable().load(Ordering::Acquire) >= seq.get();
-        while !durable() {
-            let _threads = local.syncing();
-            self.sync_once(local, durable)?;
+        while !self.is_safe(seq) {
+            self.check_state()?;
+            self.sync_once(local, || self.is_safe(seq))?;
         }
         // Not before: who is told that it is durable is told so by a sync that did not fail.
         self.check_sync_failures()
@@ -42,6 +52,9 @@ impl Pool {
 
     /// One sync of the file, unless `done` turns true while waiting for another's.
     fn sync_once(&self, local: &Local, done: impl Fn() -> bool) -> Result<()> {
+        // The handle's threads share a place, so the lock in the file does not keep them apart. Who holds the writer lock may
+        // come here; nobody asks for it from here.
+        let _threads = local.syncing();
         self.check_sync_failures()?;
         let map = self.map();
         let waiter =
@@ -78,7 +91,7 @@ impl Pool {
 fn sync_failed(why: &str) -> Error {
     Error::new(
         ErrorKind::Io,
-        format!("the message is in the pool but may not survive a power loss: {why}"),
+        format!("a sync failed, so what was appended since may not survive a power loss: {why}"),
     )
     .with_hint("check the disk, then copy the messages into a new pool")
 }
@@ -93,6 +106,7 @@ pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()
         if !promised || last.get() <= persisted {
             return Ok(());
         }
-        pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)?;
+        pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)
+            .map_err(|e| e.after("no room could be made, and nothing was appended"))?;
     }
 }

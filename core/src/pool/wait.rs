@@ -1,4 +1,4 @@
-//! Waiting for messages: asleep on the committed word, until a writer wakes.
+//! Waiting for messages: asleep on the waiters word, until a writer wakes.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ const SLEEP: Duration = Duration::from_millis(80);
 /// A reader that may not write can't say that it waits: it sleeps this long at first, and twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 const LAST_LOOK: Duration = Duration::from_millis(4);
+/// The bit of the waiters word that says that a reader may be asleep. The bits above count wake-ups.
+const ASLEEP: u32 = 1;
 
 impl Pool {
     /// Waits until a message newer than `seen` is committed; `timeout` None waits for ever. False: the time is over.
@@ -24,28 +26,27 @@ impl Pool {
         let end = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut look = FIRST_LOOK;
         loop {
+            // Sequentially consistent with the writer's "store committed, load waiters": one of the two sees the other. What
+            // is slept on below is this very value: any wake-up since has changed it.
+            let waiters = self.map().waiters();
+            let mut sleep = SLEEP;
+            let mark = if self.0.read_only {
+                sleep = look;
+                look = (look * 2).min(LAST_LOOK);
+                waiters.load(Ordering::SeqCst)
+            } else {
+                waiters.fetch_or(ASLEEP, Ordering::SeqCst) | ASLEEP
+            };
             self.check_state()?;
             if self.newest() > seen {
                 return Ok(true);
             }
-            let left = end.map_or(SLEEP, |end| end.saturating_duration_since(Instant::now()));
+            let left = end.map_or(sleep, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Ok(false);
             }
-            let committed = self.map().committed();
-            let mut sleep = SLEEP;
-            if self.0.read_only {
-                sleep = look;
-                look = (look * 2).min(LAST_LOOK);
-            } else {
-                // Sequentially consistent with the writer's "store committed, load waiters": one of the two sees the other.
-                self.map().waiters().store(1, Ordering::SeqCst);
-            }
-            let now = committed.load(Ordering::SeqCst);
-            if now <= seen.get() || self.frozen().is_some() {
-                futex::wait_low(committed, now as u32, sleep.min(left));
-                self.check_name((self.0.options.clock)())?;
-            }
+            futex::wait(waiters, mark, sleep.min(left));
+            self.check_name((self.0.options.clock)())?;
         }
     }
 
@@ -59,10 +60,21 @@ impl Pool {
     /// Wakes whoever sleeps in [`Pool::wait`]. To be called after a commit.
     pub(super) fn wake(&self) {
         let waiters = self.map().waiters();
-        if waiters.load(Ordering::SeqCst) != 0 {
-            // Cleared before the wake: who comes now sees the commit, or is woken by the next.
-            waiters.store(0, Ordering::SeqCst);
-            futex::wake_low(self.map().committed(), i32::MAX);
+        let mark = waiters.load(Ordering::SeqCst);
+        // When another writer was faster, it wakes; when a reader came since, it has seen the commit.
+        if mark & ASLEEP != 0
+            && waiters
+                .compare_exchange(mark, mark.wrapping_add(1), Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        {
+            futex::wake_all(waiters);
         }
+    }
+
+    /// Wakes whoever sleeps, and whoever is about to. To be called after the state has changed.
+    pub(super) fn wake_for_good(&self) {
+        let waiters = self.map().waiters();
+        waiters.fetch_add(2, Ordering::SeqCst);
+        futex::wake_all(waiters);
     }
 }

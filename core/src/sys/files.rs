@@ -130,9 +130,15 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Makes a directory's entries survive power loss.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// Makes a directory's entries, `file` among them, survive power loss.
+pub(crate) fn sync_dir(dir: &Path, file: &File) -> io::Result<()> {
+    match File::open(dir) {
+        Ok(dir) => dir.sync_all(),
+        // A directory that may be written and not read: its whole file system will do.
+        // SAFETY: the descriptor is open.
+        Err(_) if unsafe { libc::syncfs(file.as_raw_fd()) } == 0 => Ok(()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
 }
 
 /// True when the file has lost its last name.

@@ -1,11 +1,12 @@
-//! Which generation of forks this process is: 0, then a new number in every forked child that asks.
+//! Which generation of forks this process is: 1, then a new number in every forked child that asks.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use memmap2::MmapRaw;
 
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// The last number given out; the page's own memory of it is gone in a child, this one is not.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
 static MARK: OnceLock<Option<MmapRaw>> = OnceLock::new();
 
 /// The number of this process among its forked ancestors. A load of two words; no system call but in the first call.
@@ -18,12 +19,17 @@ pub(crate) fn generation() -> u32 {
     };
     // SAFETY: the page is mapped for ever, aligned, and only used through this atomic.
     let mark = unsafe { AtomicU32::from_ptr(page.as_mut_ptr().cast()) };
-    if mark.load(Ordering::Acquire) == 0 {
-        // The first to ask in a new child. Two threads of it may both count: a number used once is all that matters.
-        GENERATION.fetch_add(1, Ordering::AcqRel);
-        mark.store(1, Ordering::Release);
+    match mark.load(Ordering::Acquire) {
+        0 => {
+            // The first to ask in a new child. Of two threads that come here at once one number stays, for both.
+            let new = GENERATION.fetch_add(1, Ordering::AcqRel) + 1;
+            match mark.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => new,
+                Err(others) => others,
+            }
+        }
+        generation => generation,
     }
-    GENERATION.load(Ordering::Acquire)
 }
 
 fn new_mark() -> Option<MmapRaw> {

@@ -1,6 +1,6 @@
 //! Shared futexes on words of a mapped file (futex(2)).
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// The half of `word` that holds its low 32 bits, for the kernel to look at: this engine runs on little-endian machines.
@@ -16,6 +16,16 @@ pub(crate) fn wait_low(word: &AtomicU64, expected: u32, timeout: Duration) {
 /// Wakes up to `count` sleepers of [`wait_low`].
 pub(crate) fn wake_low(word: &AtomicU64, count: i32) {
     wake_at(low_half(word), count);
+}
+
+/// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+    wait_at(word.as_ptr(), expected, timeout);
+}
+
+/// Wakes all sleepers of [`wait`].
+pub(crate) fn wake_all(word: &AtomicU32) {
+    wake_at(word.as_ptr(), i32::MAX);
 }
 
 fn wait_at(address: *const u32, expected: u32, timeout: Duration) {

@@ -1,7 +1,7 @@
 //! Who a process is, so that another process can tell whether it still lives (proc(5), namespaces(7)).
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::{fs, io};
 
 /// A process, as named inside its pid namespace during one boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,15 +41,15 @@ impl ProcessId {
     }
 }
 
-/// The id of this boot, or zeros when /proc does not tell (then every open looks like the first after a power loss).
-pub(crate) fn boot_id() -> [u8; 16] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+/// The id of this boot (random(4)).
+pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let mut id = [0; 16];
     let digits = text.bytes().filter_map(|b| char::from(b).to_digit(16));
     for (i, digit) in digits.take(32).enumerate() {
         id[i / 2] = id[i / 2] << 4 | digit as u8;
     }
-    id
+    Ok(id)
 }
 
 struct Stat {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_boot_has_an_id() {
-        assert_ne!(boot_id(), [0; 16]);
-        assert_eq!(boot_id(), boot_id());
+        assert_ne!(boot_id().unwrap(), [0; 16]);
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
     }
 }

@@ -126,7 +126,8 @@ fn put_zeros_under(region: &Region, start: usize, bytes: usize) -> bool {
             start as *mut libc::c_void,
             bytes,
             protection,
-            libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            // Not reserved: a pool may be larger than the memory there is.
+            libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
             0,
         )

@@ -160,7 +160,10 @@ fn a_copy_of_a_pool_in_use_opens_as_after_a_power_loss() {
         put(&pool, &document(1, n, 200));
     });
     let holder = crate::crash::stopped_in_the_lock(&dir.path("p"));
-    fs::copy(dir.path("p"), dir.path("copy")).unwrap();
+    let mut copy = fs::read(dir.path("p")).unwrap();
+    // As on another machine, or after a restart of this one.
+    copy[BOOT_ID].fill(0xaa);
+    fs::write(dir.path("copy"), copy).unwrap();
     holder.go_on();
     let copy = Pool::open(&dir.path("copy")).unwrap();
     // The copied lock names a holder that has no lock on the copy.

@@ -16,4 +16,5 @@ mod crash;
 mod durability;
 mod model;
 mod process;
+mod regressions;
 mod tail;
