@@ -26,6 +26,11 @@ impl Pool {
         let end = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut look = FIRST_LOOK;
         loop {
+            // Without leaving a mark: a mark costs the next writer a system call.
+            if self.newest() > seen {
+                self.check_state()?;
+                return Ok(true);
+            }
             // Sequentially consistent with the writer's "store committed, load waiters": one of the two sees the other. What
             // is slept on below is this very value: any wake-up since has changed it.
             let waiters = self.map().waiters();
@@ -46,7 +51,9 @@ impl Pool {
                 return Ok(false);
             }
             futex::wait(waiters, mark, sleep.min(left));
-            self.check_name((self.0.options.clock)())?;
+            if self.newest() <= seen {
+                self.check_name((self.0.options.clock)())?;
+            }
         }
     }
 
