@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use plasmite_core::{Client, Error, ErrorKind, Pool, Result};
 
 use crate::errors;
+use crate::mount::quoted;
 
 /// The client of `dir`, or of the default directory.
 pub(crate) fn client(dir: Option<PathBuf>) -> Result<Client> {
@@ -39,13 +40,18 @@ pub(crate) fn explained(client: &Client, name: &str, error: &Error) -> Error {
         return error.clone();
     }
     let dir = client.dir().display();
+    let is_default = plasmite_core::default_pool_dir().is_ok_and(|d| d == client.dir());
+    let option =
+        if is_default { String::new() } else { format!(" --dir {}", quoted(client.dir())) };
     let names = client.names().unwrap_or_default();
     let hint = if let Some(near) = nearest(name, names.iter().map(|(name, _)| name.as_str())) {
         format!("did you mean {near:?}?")
     } else if names.is_empty() {
-        format!("{dir} holds no pools yet; create one: plasmite pool create {name}")
+        format!("{dir} holds no pools yet; create one: plasmite{option} pool create {name}")
     } else {
-        format!("create it: plasmite pool create {name} (plasmite pool list shows those of {dir})")
+        format!(
+            "create it: plasmite{option} pool create {name} (plasmite{option} pool list shows what is there)"
+        )
     };
     errors::reworded(error, error.message().to_owned(), Some(hint))
 }

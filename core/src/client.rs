@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::geometry::Geometry;
 use crate::pool::{Info, Pool};
 use crate::sys::files;
 
@@ -38,6 +39,14 @@ pub struct Listed {
     pub info: Result<Info>,
 }
 
+/// Checks that a pool can have this many bytes.
+///
+/// # Errors
+/// Usage, naming the smallest and the largest pool.
+pub fn check_pool_size(size_bytes: u64) -> Result<()> {
+    Geometry::of(size_bytes).map(drop)
+}
+
 /// `~/.plasmite/pools`, in the home directory as of now.
 ///
 /// # Errors
@@ -64,7 +73,7 @@ impl Client {
     /// The file that `pool_ref` means.
     ///
     /// # Errors
-    /// Usage for what no pool can be called: an empty name, `.` and `..`, a name with NUL or a newline or too long for a file
+    /// Usage for what no pool can be called: an empty name, one that starts with a dot, a name with NUL or a newline or too long for a file
     /// name, a URL.
     pub fn path_of(&self, pool_ref: &str) -> Result<PathBuf> {
         let refuse = |why: &str, hint: &str| {
@@ -82,8 +91,8 @@ impl Client {
         if pool_ref.contains('/') {
             return Ok(PathBuf::from(pool_ref));
         }
-        if matches!(pool_ref, "." | ".." | POOL_SUFFIX) {
-            return refuse("is no name for a pool", "choose another name");
+        if pool_ref.starts_with('.') {
+            return refuse("starts with a dot", "it would not be listed: choose another name");
         }
         let file_name = if pool_ref.ends_with(POOL_SUFFIX) {
             pool_ref.to_owned()

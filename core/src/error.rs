@@ -68,6 +68,7 @@ struct Inner {
     path: Option<PathBuf>,
     seq: Option<Seq>,
     offset: Option<u64>,
+    os_error: Option<i32>,
 }
 
 impl Error {
@@ -80,6 +81,7 @@ impl Error {
             path: None,
             seq: None,
             offset: None,
+            os_error: None,
         }))
     }
 
@@ -104,7 +106,7 @@ impl Error {
             }
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("cannot {doing}: {error}")).with_path(path)
+        Self::new(kind, format!("cannot {doing}: {error}")).with_path(path).with_os_error(error)
     }
 
     /// The same error with what the reader can do about it.
@@ -143,6 +145,13 @@ impl Error {
         self
     }
 
+    /// The same error with the errno of the system call that failed.
+    #[must_use]
+    pub fn with_os_error(mut self, error: &io::Error) -> Self {
+        self.0.os_error = error.raw_os_error();
+        self
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -166,6 +175,11 @@ impl Error {
     /// The message, if the error is about one.
     pub fn seq(&self) -> Option<Seq> {
         self.0.seq
+    }
+
+    /// The errno of the system call that failed, if it was one.
+    pub fn os_error(&self) -> Option<i32> {
+        self.0.os_error
     }
 
     /// The offset, if one is known: see [`Error::with_offset`].

@@ -26,7 +26,9 @@ mod pool;
 mod sys;
 mod types;
 
-pub use client::{Client, DEFAULT_POOL_SIZE_BYTES, Listed, POOL_SUFFIX, default_pool_dir};
+pub use client::{
+    Client, DEFAULT_POOL_SIZE_BYTES, Listed, POOL_SUFFIX, check_pool_size, default_pool_dir,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use message::Message;
 pub use pool::{Entry, GapPolicy, Info, LogRange, OpenOptions, Pool, Tail, TailOptions};

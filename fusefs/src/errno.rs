@@ -55,9 +55,11 @@ impl From<&Error> for Errno {
             ErrorKind::Usage => Self::EINVAL,
             // Another process holds the writer's lock and does not let go.
             ErrorKind::Busy => Self::EBUSY,
-            // The pool file's own permissions.
-            ErrorKind::Permission => Self(libc::EACCES),
-            // Damage, failures of the disk and bugs: nothing the caller did.
+            // The pool file's own permissions; a read-only file system says so itself.
+            ErrorKind::Permission => Self(error.os_error().unwrap_or(libc::EACCES)),
+            // A full disk, say.
+            ErrorKind::Io => Self(error.os_error().unwrap_or(libc::EIO)),
+            // Damage and bugs: nothing the caller did.
             _ => Self::EIO,
         }
     }

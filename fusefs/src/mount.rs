@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, INodeNo, MountOption, Session};
-use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, ErrorKind, POOL_SUFFIX, Result};
+use plasmite_core::{
+    DEFAULT_POOL_SIZE_BYTES, Error, ErrorKind, POOL_SUFFIX, Result, check_pool_size,
+};
 
 use crate::adapter::{Adapter, END_STREAMS};
 use crate::mountinfo::{self, FS_NAME, Mounted};
@@ -69,6 +71,7 @@ impl Mount {
     /// when the system does not let us mount, with a hint what is missing.
     pub fn start(options: MountOptions) -> Result<Self> {
         sys::return_large_buffers();
+        check_pool_size(options.pool_size_bytes)?;
         let pool_dir = prepare_pool_dir(&options.pool_dir)?;
         let mountpoint = prepare_mountpoint(&options.mountpoint, &pool_dir)?;
         let tree = Arc::new(Tree::new(pool_dir, options.pool_size_bytes));
@@ -337,16 +340,19 @@ fn end_streams(target: &Path) {
 }
 
 fn fusermount(target: &Path, options: &[&str]) -> Result<bool> {
-    let output = Command::new("fusermount3").args(options).arg("--").arg(target).output();
-    match output {
-        Ok(output) => Ok(output.status.success()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_helper(target)),
-        Err(error) => Err(Error::io("run fusermount3", target, &error)),
+    // A service's PATH may not name the usual places.
+    for helper in ["fusermount3", "/usr/bin/fusermount3", "/bin/fusermount3"] {
+        match Command::new(helper).args(options).arg("--").arg(target).output() {
+            Ok(output) => return Ok(output.status.success()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("run fusermount3", target, &error)),
+        }
     }
+    Err(no_helper(target))
 }
 
 fn no_helper(mountpoint: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, "fusermount3 is not installed")
+    Error::new(ErrorKind::Io, "fusermount3 is not installed")
         .with_path(mountpoint)
         .with_hint("install the package fuse3, or mount as root")
 }
@@ -367,8 +373,11 @@ fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
         return no_helper(mountpoint);
     }
     let failed = Error::io("mount", mountpoint, error);
-    if failed.kind() == ErrorKind::Permission {
-        return failed.with_hint("mounting needs root, or fusermount3 and a mountpoint of your own; a container needs `--cap-add SYS_ADMIN`");
+    // The helper's own words come without an errno.
+    let text = error.to_string();
+    if failed.kind() == ErrorKind::Permission || text.contains("not permitted") {
+        let message = format!("cannot mount: {}", text.trim());
+        return Error::new(ErrorKind::Permission, message).with_path(mountpoint).with_hint("mounting needs root, or fusermount3 and a mountpoint of your own; a container needs `--cap-add SYS_ADMIN`");
     }
     failed
 }

@@ -74,6 +74,8 @@ impl Session {
         if !self.writers.contains(&owner) {
             self.writers.push(owner);
         }
+        // What is held back until the close is refused now if the pool can't take it.
+        self.pool.bounds()?;
         let taken = match self.sort {
             Sort::Document => self.write_document(data),
             _ => self.write_stream(data),
@@ -99,12 +101,9 @@ impl Session {
         if self.stream.is_idle() {
             return Ok(());
         }
-        // An unfinished document. It may go on from another process of the same pipeline.
+        // An unfinished document. It may go on from another process of the same pipeline, or from this one: a shell that
+        // undoes `echo >&3` closes a copy of the descriptor. So it is reported, and kept until the last one is closed.
         if is_opener() || (wrote && !still_held()) {
-            self.refuse(Refused::Rest);
-            if self.sort == Sort::Stream {
-                self.refused = Refused::Nothing;
-            }
             return Err(Errno::EINVAL);
         }
         Ok(())

@@ -55,6 +55,7 @@ fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
             format!("there is no room for a pool of {size_bytes} bytes: {error}"),
         )
         .with_path(path)
+        .with_os_error(error)
         .with_hint("ask for a smaller pool, or make room"),
         Some(libc::EFBIG) => {
             Error::usage(format!("the file system holds no file of {size_bytes} bytes: {error}"))

@@ -18,6 +18,7 @@ mod tail;
 mod wait;
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +33,6 @@ pub use tail::{GapPolicy, Tail, TailOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;
 use crate::format::header::{STATE_DELETED, StaticHeader};
-use crate::sys::files;
 use crate::sys::map::Map;
 use crate::types::{Bounds, Timestamp};
 use local::{Local, PerProcess};
@@ -112,15 +112,16 @@ impl Pool {
         self.current_bounds()
     }
 
-    /// Looks, at the cost of a system call, whether the pool still has a file.
+    /// Looks, at the cost of a system call, whether the pool still has its file.
     ///
     /// # Errors
-    /// NotFound when it was deleted.
+    /// NotFound when it was deleted, Corrupt when it has another size than it was made with.
     pub fn check_alive(&self) -> Result<()> {
         self.check_state()?;
-        match files::is_unlinked(self.file()) {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(self.deleted()),
+        match self.file().metadata() {
+            Ok(m) if m.nlink() == 0 => Err(self.deleted()),
+            Ok(m) if m.len() != self.geometry().size_bytes => Err(self.shrunk()),
+            Ok(_) => Ok(()),
             Err(e) => Err(Error::io("look at the pool", self.path(), &e)),
         }
     }
@@ -191,7 +192,7 @@ impl Pool {
     fn shrunk(&self) -> Error {
         let size = self.file().metadata().map_or(0, |m| m.len());
         Error::corrupt(format!(
-            "the pool's file became shorter while it was in use: size={size}, once {}",
+            "the pool's file changed its size while it was in use: size={size}, made with {}",
             self.geometry().size_bytes
         ))
         .with_path(self.path())

@@ -69,6 +69,10 @@ impl Tree {
             _ => return Err(Errno::ESTALE),
         };
         let pool = dir.pool()?;
+        if writes {
+            // A shell does not look at a failing close: a pool that is damaged is to fail here.
+            pool.check_alive()?;
+        }
         let what = if sort == Sort::Draft && (writes || flags & libc::O_TRUNC != 0) {
             let delivered = !self.shelf.with(node, |n| n.draft)?;
             if delivered || flags & libc::O_TRUNC != 0 {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod log;
 mod pools;
 mod reading;
+mod regressions;
 mod scale;
 mod streams;
 mod writing;

@@ -1,0 +1,90 @@
+//! Faults that were found once, each by its name.
+
+use std::fs;
+use std::process::Command;
+
+use plasmite_fusefs::{Mount, MountOptions};
+
+use crate::fixture::Fixture;
+
+#[test]
+fn an_echo_into_a_pool_that_was_damaged_meanwhile_fails() {
+    let f = Fixture::new();
+    f.sh("cd docs; echo '{\"a\":0}' > x.json").ok();
+    let file = f.root.path().join("pools/docs.plasmite");
+    fs::write(&file, b"").unwrap();
+    let done = f.sh("cd docs; echo '{\"a\":1}' > x.json");
+    assert_ne!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.contains("Input/output error"), "{}", done.err);
+}
+
+#[test]
+fn nothing_is_written_into_a_pool_file_that_was_cut() {
+    let f = Fixture::new();
+    f.sh("cd docs; echo '{\"a\":0}' > x.json").ok();
+    let file =
+        fs::File::options().write(true).open(f.root.path().join("pools/docs.plasmite")).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+    for script in [
+        "echo '{\"a\":1}' > x.json",
+        "echo '{\"a\":1}' >> in",
+        "echo '{\"a\":1}' > $ROOT/y; cp $ROOT/y z",
+    ] {
+        assert_ne!(f.sh(&format!("cd docs; {script}")).code, Some(0), "{script}");
+    }
+}
+
+#[test]
+fn a_document_written_in_pieces_through_one_descriptor_of_a_shell_is_appended() {
+    let f = Fixture::new();
+    f.sh("cd docs; exec 3>in; echo -n '{\"a\":' >&3; echo '1}' >&3; exec 3>&-").ok();
+    f.sh("cd docs; exec 3>x.json; echo '{\"b\":' >&3; echo '2}' >&3; exec 3>&-").ok();
+    assert_eq!(f.data(), ["{\"a\":1}", "{\"b\":2}"]);
+}
+
+#[test]
+fn an_unfinished_document_is_dropped_with_its_last_descriptor() {
+    let f = Fixture::new();
+    f.sh("cd docs; echo '{\"oops\"' > x.json; echo '{\"oops\"' > in; echo '{\"fine\":1}' >> in")
+        .ok();
+    assert_eq!(f.data(), ["{\"fine\":1}"]);
+}
+
+#[test]
+fn a_pool_name_with_a_dot_in_front_is_refused() {
+    let f = Fixture::new();
+    assert!(f.sh("mkdir .hidden").err.contains("Invalid argument"));
+}
+
+#[test]
+fn mkdir_on_a_full_disk_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let pools = dir.path().join("small");
+    fs::create_dir(&pools).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(&pools).status();
+    if !mounted.is_ok_and(|s| s.success()) {
+        eprintln!("skipped: no small file system can be mounted here");
+        return;
+    }
+    let mount = Mount::start(MountOptions::new(&pools, dir.path().join("m"))).unwrap();
+    fs::create_dir(dir.path().join("m/a")).unwrap();
+    let error = [0; 3]
+        .iter()
+        .enumerate()
+        .find_map(|(i, _)| fs::create_dir(dir.path().join(format!("m/b{i}"))).err());
+    mount.unmounter().unmount().unwrap();
+    mount.wait().unwrap();
+    Command::new("umount").arg(&pools).status().unwrap();
+    assert_eq!(error.unwrap().kind(), std::io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_mount_with_a_pool_size_that_no_pool_can_have_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = MountOptions::new(dir.path().join("p"), dir.path().join("m"));
+    options.pool_size_bytes = 1;
+    let error = Mount::start(options).map(drop).unwrap_err();
+    assert_eq!(error.kind(), plasmite_core::ErrorKind::Usage);
+    assert!(error.to_string().contains("8192"));
+}
