@@ -141,11 +141,15 @@ fn a_mistyped_pool_is_told_with_the_right_one() {
 #[test]
 fn an_unknown_pool_comes_with_how_to_create_it() {
     let sandbox = Sandbox::new();
+    // As it can be typed: with the pool directory that was meant.
+    let create = |sandbox: &Sandbox, name: &str| {
+        format!("plasmite --dir {} pool create {name}", sandbox.path("pools").display())
+    };
     let error = sandbox.run(&["feed", "docs", "{}"]).fails(3);
-    assert!(error["hint"].as_str().unwrap().contains("plasmite pool create docs"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains(&create(&sandbox, "docs")), "{error}");
     let sandbox = Sandbox::with_docs();
     let error = sandbox.run(&["fetch", "metrics", "1"]).fails(3);
-    assert!(error["hint"].as_str().unwrap().contains("plasmite pool create metrics"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains(&create(&sandbox, "metrics")), "{error}");
 }
 
 #[test]
