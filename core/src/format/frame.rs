@@ -60,15 +60,20 @@ pub(crate) fn decode(words: [u64; WORDS]) -> Option<FrameHeader> {
     })
 }
 
-/// The checksum of a frame: CRC32C of the payload, then of the header from byte 4 on. In that order the payload's part,
-/// which is nearly all of the work, is done before the lock is taken.
+/// The checksum of a frame: CRC32C of the header, in which the place of the checksum holds that of the payload. So the
+/// payload's part, which is nearly all of the work, is done before the lock is taken.
 pub(crate) fn checksum(payload_crc: u32, h: &FrameHeader) -> u32 {
-    let words = encode(h, [0; 4]);
+    let words = encode(&FrameHeader { crc: payload_crc, ..*h }, [0; 4]);
     let mut bytes = [0u8; HEADER_BYTES as usize];
     for (chunk, word) in bytes.chunks_mut(8).zip(words) {
         chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
     }
-    crc32c::crc32c_append(payload_crc, &bytes[4..])
+    crc32c(&bytes)
+}
+
+/// CRC32C, the Castagnoli polynomial of RFC 3720.
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    ::crc32c::crc32c(bytes)
 }
 
 /// The frame in `words`, if it is whole and is message `seq`.
@@ -88,7 +93,7 @@ pub(crate) fn check(words: &[u64], seq: Seq) -> Result<FrameHeader> {
     {
         return Err(Error::corrupt(format!("the lengths of message {seq} contradict each other")));
     }
-    let payload_crc = crc32c::crc32c(payload(words, &h));
+    let payload_crc = crc32c(payload(words, &h));
     if checksum(payload_crc, &h) != h.crc {
         return Err(Error::corrupt(format!("the checksum of message {seq} is wrong")));
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::format::frame;
 use crate::format::geometry::{Geometry, HEADER_BYTES};
 use crate::types::Timestamp;
 
@@ -102,7 +103,7 @@ impl StaticHeader {
         put(OLDEST_SEQ_AT, &1u64.to_le_bytes());
         put(TIP_B_AT + TIP_SEQ, &TIP_INVALID.to_le_bytes());
         put(BOOT_ID_AT, &boot_id);
-        let crc = crc32c::crc32c(&page[..STATIC_CRC_AT as usize]);
+        let crc = frame::crc32c(&page[..STATIC_CRC_AT as usize]);
         page[STATIC_CRC_AT as usize..][..4].copy_from_slice(&crc.to_le_bytes());
         page
     }
@@ -138,7 +139,7 @@ impl StaticHeader {
             .with_path(path)
             .with_hint("use the version of Plasmite that made it, or a newer one"));
         }
-        let crc = crc32c::crc32c(&start[..STATIC_CRC_AT as usize]);
+        let crc = frame::crc32c(&start[..STATIC_CRC_AT as usize]);
         if crc != u32_at(start, STATIC_CRC_AT) {
             return corrupt("the header's checksum is wrong".into(), STATIC_CRC_AT);
         }

@@ -187,7 +187,7 @@ impl Frame {
         let payload = &mut sys::bytes_of_mut(&mut words)[frame::HEADER_BYTES as usize..];
         payload[..tag_bytes.len()].copy_from_slice(&tag_bytes);
         payload[tag_bytes.len()..][..data.len()].copy_from_slice(data);
-        let payload_crc = crc32c::crc32c(&payload[..payload_len as usize]);
+        let payload_crc = frame::crc32c(&payload[..payload_len as usize]);
         Ok(Self {
             words,
             payload_crc,
