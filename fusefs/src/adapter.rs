@@ -23,7 +23,8 @@ const MAX_WRITE_BYTES: u32 = 1 << 20;
 const MAX_BACKGROUND: u16 = 64;
 const GENERATION: Generation = Generation(0);
 
-/// Set on the root by the user who mounted, or by root, this extended attribute ends every waiting read.
+/// Asking the root for this extended attribute ends every waiting read, if it is the user who mounted, or root, who asks.
+/// Asking is possible in a read-only mount too.
 pub(crate) const END_STREAMS: &str = "user.plasmite.end-streams";
 
 /// The tree as a FUSE file system. Dropping it tells whoever holds the other end of `_ended`.
@@ -61,7 +62,7 @@ impl From<Errno> for fuser::Errno {
 }
 
 fn caller(request: &Request) -> Caller {
-    Caller { tid: request.pid() }
+    Caller { tid: request.pid(), uid: request.uid(), gid: request.gid() }
 }
 
 fn file_type(kind: Kind) -> FileType {
@@ -190,7 +191,7 @@ impl Filesystem for Adapter {
 
     fn mknod(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
@@ -198,19 +199,23 @@ impl Filesystem for Adapter {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        answer!(reply, self.tree.mknod(parent.0, name, mode), |entry| reply_entry(reply, &entry));
+        answer!(reply, self.tree.mknod(parent.0, name, mode, caller(request)), |entry| {
+            reply_entry(reply, &entry)
+        });
     }
 
     fn mkdir(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        answer!(reply, self.tree.mkdir(parent.0, name, mode), |entry| reply_entry(reply, &entry));
+        answer!(reply, self.tree.mkdir(parent.0, name, mode, caller(request)), |entry| {
+            reply_entry(reply, &entry)
+        });
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -422,30 +427,30 @@ impl Filesystem for Adapter {
 
     fn setxattr(
         &self,
-        request: &Request,
-        ino: INodeNo,
-        name: &OsStr,
+        _request: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
         _value: &[u8],
         _flags: i32,
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let may = request.uid() == 0 || request.uid() == crate::sys::euid();
-        if ino == INodeNo::ROOT && name == END_STREAMS && may {
-            self.tree.close_waiters();
-            return reply.ok();
-        }
         reply.error(fuser::Errno::EOPNOTSUPP);
     }
 
     fn getxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         name: &OsStr,
         size: u32,
         reply: ReplyXattr,
     ) {
+        let may = request.uid() == 0 || request.uid() == crate::sys::euid();
+        if ino == INodeNo::ROOT && name == END_STREAMS && may {
+            self.tree.end_waits();
+            return reply_xattr(reply, size, b"");
+        }
         answer!(reply, self.tree.getxattr(ino.0, name), |value: Vec<u8>| reply_xattr(
             reply, size, &value
         ));

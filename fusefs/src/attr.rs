@@ -32,6 +32,11 @@ impl Owner {
         Self { uid: meta.uid(), gid: meta.gid(), mode: (meta.mode() & 0o777) as u16 }
     }
 
+    /// The permissions of the pool's files that are read.
+    pub(crate) fn read_mode(self) -> u16 {
+        self.mode & 0o444
+    }
+
     /// The permissions of the pool's directory: whoever may read the pool file may enter it.
     pub(crate) fn dir_mode(self) -> u16 {
         self.mode & 0o666 | (self.mode & 0o444) >> 2
@@ -78,6 +83,11 @@ impl Ttl {
     /// A written name changes only through this mount.
     pub(crate) const WRITTEN: Self =
         Self { entry: Duration::from_secs(1), attr: Duration::from_secs(1) };
+
+    /// The same in a mount where the kernel checks permissions: those change with the pool file's.
+    pub(crate) fn checked_by_kernel(self) -> Self {
+        Self { attr: self.attr.min(Duration::from_secs(1)), ..self }
+    }
 }
 
 /// What a lookup gives.

@@ -10,6 +10,8 @@ pub(crate) struct Errno(pub(crate) i32);
 pub(crate) type Reply<T> = Result<T, Errno>;
 
 impl Errno {
+    /// The pool file's permissions say no.
+    pub(crate) const EACCES: Self = Self(libc::EACCES);
     /// Try again later: nothing to read now and the descriptor does not wait.
     pub(crate) const EAGAIN: Self = Self(libc::EAGAIN);
     /// A descriptor of the wrong sort, or one the mount does not know.

@@ -16,15 +16,14 @@ pub(crate) struct Mounted {
     pub(crate) minor: u32,
     /// The type, as `fuse.plasmite`.
     pub(crate) fs_type: String,
-    /// The source, as `plasmite`.
+    /// The source: for ours, the pool directory.
     pub(crate) source: String,
 }
 
 impl Mounted {
     /// True for mounts of this crate, in this process or another.
     pub(crate) fn is_ours(&self) -> bool {
-        self.fs_type == format!("fuse.{FS_NAME}")
-            || (self.fs_type == "fuse" && self.source == FS_NAME)
+        self.fs_type.strip_prefix("fuse.") == Some(FS_NAME)
     }
 }
 
@@ -32,6 +31,15 @@ impl Mounted {
 pub(crate) fn at(target: &Path) -> Option<Mounted> {
     let table = std::fs::read("/proc/self/mountinfo").ok()?;
     parse(&table).filter(|m| m.target == target).last()
+}
+
+/// The mount that `path` is on; it need not exist.
+pub(crate) fn covering(path: &Path) -> Option<Mounted> {
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    // Of several at one place the last is the topmost.
+    parse(&table)
+        .filter(|m| path.starts_with(&m.target))
+        .max_by_key(|m| m.target.components().count())
 }
 
 fn parse(table: &[u8]) -> impl Iterator<Item = Mounted> + '_ {

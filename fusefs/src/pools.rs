@@ -5,8 +5,9 @@ mod logs;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata, Permissions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -19,6 +20,7 @@ use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
 use crate::sync::{lock, read, write};
+use crate::sys;
 use crate::waiters::Waiters;
 
 pub(crate) use logs::LogNodes;
@@ -54,6 +56,7 @@ pub(crate) struct PoolDir {
     slot: Mutex<Slot>,
     open_files: AtomicUsize,
     lookups: AtomicU64,
+    read_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,10 +95,15 @@ impl PoolDir {
 
     fn open(&self) -> Reply<Pool> {
         let path = self.path();
-        let pool = match Pool::open(&path) {
-            Err(error) if error.kind() == ErrorKind::Permission => Pool::open_read_only(&path),
-            other => other,
-        }?;
+        let opened = if self.read_only {
+            Pool::open_read_only(&path)
+        } else {
+            Pool::open(&path).or_else(|error| match error.kind() {
+                ErrorKind::Permission => Pool::open_read_only(&path),
+                _ => Err(error),
+            })
+        };
+        let pool = opened?;
         if Identity::of(&pool.file().metadata()?) == self.identity {
             Ok(pool)
         } else {
@@ -115,6 +123,34 @@ impl PoolDir {
             return Ok(Owner::of(&pool.file().metadata()?));
         }
         Ok(Owner::of(&self.metadata()?))
+    }
+
+    /// Changes owner, group and permissions of the pool file.
+    ///
+    /// The file is held while it is changed, so that whatever takes its name meanwhile is not what is changed. It is held by
+    /// its place alone: who may change its permissions may yet be unable to read it.
+    pub(crate) fn change_owner(
+        &self,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> Reply<()> {
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(self.path())
+            .map_err(|_| Errno::ESTALE)?;
+        if Identity::of(&file.metadata()?) != self.identity {
+            return Err(Errno::ESTALE);
+        }
+        let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+        if uid.is_some() || gid.is_some() {
+            std::os::unix::fs::chown(&held, uid, gid)?;
+        }
+        if let Some(mode) = mode {
+            std::fs::set_permissions(&held, Permissions::from_mode(mode))?;
+        }
+        Ok(())
     }
 
     /// One more of its files is open.
@@ -155,6 +191,7 @@ impl PoolDir {
 /// All pools.
 pub(crate) struct Pools {
     client: Client,
+    read_only: bool,
     table: RwLock<Table>,
     interrupts: Arc<Interrupts>,
     janitor: janitor::Janitor,
@@ -169,9 +206,10 @@ struct Table {
 
 impl Pools {
     /// The pools of a directory.
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf, read_only: bool) -> Self {
         Self {
             client: Client::new(dir),
+            read_only,
             table: RwLock::default(),
             interrupts: Arc::default(),
             janitor: janitor::Janitor::default(),
@@ -231,6 +269,7 @@ impl Pools {
             slot: Mutex::new(Slot { pool: None, used: Instant::now() }),
             open_files: AtomicUsize::new(0),
             lookups: AtomicU64::new(0),
+            read_only: self.read_only,
         });
         table.by_id.insert(dir.id, Arc::clone(&dir));
         table.by_name.insert(name.to_owned(), Arc::clone(&dir));
@@ -263,11 +302,22 @@ impl Pools {
         }
     }
 
-    /// Creates a pool. EEXIST when it is there.
-    pub(crate) fn create(self: &Arc<Self>, name: &OsStr, size_bytes: u64) -> Reply<Arc<PoolDir>> {
+    /// Creates a pool that belongs to `maker`. EEXIST when it is there.
+    pub(crate) fn create(
+        self: &Arc<Self>,
+        name: &OsStr,
+        size_bytes: u64,
+        maker: Owner,
+    ) -> Reply<Arc<PoolDir>> {
         let name_text = name.to_str().ok_or(Errno::EINVAL)?;
         self.path_of(name_text)?;
-        drop(self.client.create(name_text, size_bytes)?);
+        let pool = self.client.create(name_text, size_bytes)?;
+        if let Err(error) = give(pool.file(), maker) {
+            // Nobody has written to it yet, and it must not stay as somebody else's.
+            let _ = self.client.delete(name_text);
+            return Err(error.into());
+        }
+        drop(pool);
         self.find(name)
     }
 
@@ -305,10 +355,18 @@ impl Pools {
         Ok(())
     }
 
-    /// Ends every waiting read with end of file.
+    /// Ends every waiting read with end of file, now and from now on.
     pub(crate) fn close_waiters(&self) {
-        let dirs: Vec<_> = read(&self.table).by_id.values().cloned().collect();
-        dirs.iter().for_each(|dir| dir.waiters.close());
+        self.dirs().iter().for_each(|dir| dir.waiters.close());
+    }
+
+    /// Ends every read that waits now with end of file.
+    pub(crate) fn end_waits(&self) {
+        self.dirs().iter().for_each(|dir| dir.waiters.end_waits());
+    }
+
+    fn dirs(&self) -> Vec<Arc<PoolDir>> {
+        read(&self.table).by_id.values().cloned().collect()
     }
 }
 
@@ -322,4 +380,18 @@ impl Table {
         }
         Err(Errno::ENOSPC)
     }
+}
+
+/// Makes a new pool file `maker`'s own.
+fn give(file: &File, maker: Owner) -> std::io::Result<()> {
+    let meta = file.metadata()?;
+    if meta.uid() != maker.uid {
+        std::os::unix::fs::fchown(file, Some(maker.uid), None)?;
+    }
+    // A directory with the set-group-id bit gives its group to what is made in it, as the file system has done by now.
+    let inherited = meta.gid() != sys::egid();
+    if !inherited && meta.gid() != maker.gid {
+        std::os::unix::fs::fchown(file, None, Some(maker.gid))?;
+    }
+    file.set_permissions(Permissions::from_mode(maker.mode.into()))
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// The parts of `/proc/TID/status` that matter here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,13 +57,54 @@ pub(crate) fn same_process(a: u32, b: u32) -> bool {
 }
 
 /// True when process `pid` has a file open whose path ends with `/tail`.
-pub(crate) fn holds(pid: u32, tail: &std::path::Path) -> bool {
+pub(crate) fn holds(pid: u32, tail: &Path) -> bool {
     let Ok(list) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     list.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).any(|target| {
         let target = target.as_os_str().as_bytes();
         let target = target.strip_suffix(b" (deleted)").unwrap_or(target);
-        std::path::Path::new(std::ffi::OsStr::from_bytes(target)).ends_with(tail)
+        Path::new(std::ffi::OsStr::from_bytes(target)).ends_with(tail)
     })
+}
+
+/// A process that keeps a mount busy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pid: u32,
+    name: String,
+    /// One thing of the mount that it uses.
+    path: PathBuf,
+}
+
+impl std::fmt::Display for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (pid {}, {})", self.name, self.pid, self.path.display())
+    }
+}
+
+/// The processes that have something at or below `target` open, or as their working or root directory; of those that may be
+/// looked at.
+pub(crate) fn users_of(target: &Path) -> Vec<User> {
+    let Ok(list) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let mut users: Vec<_> = pids.filter_map(|pid| user(pid, target)).collect();
+    users.sort_by_key(|user| user.pid);
+    users
+}
+
+fn user(pid: u32, target: &Path) -> Option<User> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let fds = std::fs::read_dir(proc.join("fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|e| Some(e.ok()?.path()));
+    let path = ["cwd", "root"]
+        .map(|link| proc.join(link))
+        .into_iter()
+        .chain(fds)
+        .filter_map(|link| std::fs::read_link(link).ok())
+        .find(|path| path.starts_with(target))?;
+    let name = std::fs::read_to_string(proc.join("comm")).unwrap_or_default().trim().to_owned();
+    Some(User { pid, name, path })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use plasmite_core::Seq;
 
+use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, next_node};
 use crate::sync::lock;
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) draft: bool,
     /// The last message it became.
     pub(crate) seq: Option<Seq>,
+    /// The user and group that wrote the name first.
+    pub(crate) owner: (u32, u32),
     /// Permission bits, as its owner set them.
     pub(crate) mode: u16,
     /// When it was written, or what its owner set.
@@ -62,6 +65,10 @@ pub(crate) struct Facts {
     pub(crate) dir: DirId,
     /// The bytes it holds, or the message it stands for.
     pub(crate) size: Result<u64, Seq>,
+    /// User and group.
+    pub(crate) owner: (u32, u32),
+    /// Somebody has it open.
+    pub(crate) open: bool,
     /// Permission bits.
     pub(crate) mode: u16,
     /// Time.
@@ -100,7 +107,7 @@ impl Shelf {
     }
 
     /// The node of a name, made if it is not there.
-    pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, mode: u16) -> u64 {
+    pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, maker: Owner) -> u64 {
         if let Some(number) = self.find(dir, name) {
             return number;
         }
@@ -112,7 +119,8 @@ impl Shelf {
             content: Content::Kept(Vec::new()),
             draft: false,
             seq: None,
-            mode,
+            owner: (maker.uid, maker.gid),
+            mode: maker.mode,
             mtime: SystemTime::now(),
             open: 0,
             used: Instant::now(),
@@ -139,6 +147,8 @@ impl Shelf {
                 Content::Kept(bytes) => Ok(bytes.len() as u64),
                 Content::InPool(seq) => Err(*seq),
             },
+            owner: node.owner,
+            open: node.open > 0,
             mode: node.mode,
             mtime: node.mtime,
             seq: node.seq,
@@ -350,6 +360,8 @@ impl State {
 mod tests {
     use super::*;
 
+    const MAKER: Owner = Owner { uid: 1, gid: 1, mode: 0o644 };
+
     fn name(i: usize) -> OsString {
         format!("x{i}.json").into()
     }
@@ -358,7 +370,7 @@ mod tests {
     fn only_so_many_names_are_kept_and_the_newest_ones() {
         let shelf = Shelf::default();
         for i in 0..1000 {
-            let node = shelf.find_or_create(1, &name(i), 0o644);
+            let node = shelf.find_or_create(1, &name(i), MAKER);
             shelf.deliver(node, Some(vec![b'x'; 8192]), Seq::new(i as u64 + 1));
         }
         assert!(shelf.find(1, &name(0)).is_none());
@@ -373,7 +385,7 @@ mod tests {
     #[test]
     fn a_removed_name_lives_on_for_its_descriptors() {
         let shelf = Shelf::default();
-        let node = shelf.find_or_create(1, &name(1), 0o644);
+        let node = shelf.find_or_create(1, &name(1), MAKER);
         shelf.open(node).expect("open");
         shelf.unlink(1, &name(1)).expect("unlink");
         assert!(shelf.find(1, &name(1)).is_none());
@@ -385,7 +397,7 @@ mod tests {
     #[test]
     fn drafts_are_written_at_offsets_and_bounded() {
         let shelf = Shelf::default();
-        let node = shelf.find_or_create(1, OsStr::new(".x"), 0o600);
+        let node = shelf.find_or_create(1, OsStr::new(".x"), MAKER);
         shelf.reset(node, true);
         shelf.write_draft(node, Some(2), b"cd", 100).expect("write");
         shelf.write_draft(node, Some(0), b"ab", 100).expect("write");
@@ -400,8 +412,8 @@ mod tests {
     #[test]
     fn rename_replaces_what_has_the_name() {
         let shelf = Shelf::default();
-        let a = shelf.find_or_create(1, OsStr::new("a"), 0o644);
-        let b = shelf.find_or_create(2, OsStr::new("b"), 0o644);
+        let a = shelf.find_or_create(1, OsStr::new("a"), MAKER);
+        let b = shelf.find_or_create(2, OsStr::new("b"), MAKER);
         shelf.rename(a, 2, OsStr::new("b")).expect("rename");
         assert_eq!(shelf.find(2, OsStr::new("b")), Some(a));
         assert_eq!(shelf.find(1, OsStr::new("a")), None);

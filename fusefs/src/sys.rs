@@ -56,6 +56,20 @@ pub(crate) fn euid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The effective group.
+pub(crate) fn egid() -> u32 {
+    // SAFETY: getegid takes nothing and can't fail.
+    unsafe { libc::getegid() }
+}
+
+/// True when this process, with its effective user and groups, may read the file, or write it (faccessat(2)).
+pub(crate) fn may_access(path: &Path, write: bool) -> bool {
+    let Ok(path) = c_path(path) else { return false };
+    let mode = if write { libc::W_OK } else { libc::R_OK };
+    // SAFETY: `path` is a NUL-terminated string that lives through the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
+}
+
 /// `umount2(2)`.
 pub(crate) fn unmount(target: &Path, how: Unmount) -> io::Result<()> {
     let flags = match how {
@@ -69,12 +83,12 @@ pub(crate) fn unmount(target: &Path, how: Unmount) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// `setxattr(2)` with an empty value.
-pub(crate) fn set_xattr(path: &Path, name: &str) -> io::Result<()> {
+/// Asks for an extended attribute (getxattr(2)), for the effect that asking has.
+pub(crate) fn ask_xattr(path: &Path, name: &str) -> io::Result<()> {
     let (path, name) = (c_path(path)?, c_path(Path::new(name))?);
-    // SAFETY: both strings are NUL-terminated and live through the call; a value of no bytes is never read.
-    let rc = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), c"".as_ptr().cast(), 0, 0) };
-    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: both strings are NUL-terminated and live through the call; a buffer of no bytes is never written.
+    let rc = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    if rc >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `statvfs(3)` of the file system that holds `path`.

@@ -153,6 +153,11 @@ impl Waiters {
         self.end_all(&Ok(Chunk::default()));
     }
 
+    /// Ends every wait with end of file, now.
+    pub(crate) fn end_waits(&self) {
+        self.end_all(&Ok(Chunk::default()));
+    }
+
     fn ensure_running(self: &Arc<Self>, state: &mut State, pool: &Pool) -> Reply<()> {
         if !state.running {
             let (me, pool) = (Arc::clone(self), pool.clone());

@@ -1,13 +1,14 @@
 //! Names and attributes: lookup, getattr, setattr, extended attributes.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use plasmite_core::{Message, Pool, Seq};
 
 use super::Tree;
+use super::access::Want;
 use crate::attr::{Attr, Entry, Kind, Owner, Ttl};
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, Fixed, Ino, full_seq};
@@ -58,17 +59,17 @@ impl Tree {
 
     fn lookup_in(&self, dir: &Arc<PoolDir>, name: &OsStr) -> Reply<Entry> {
         // The kernel may not have asked for the pool's own name for a while.
-        let owner = Owner::of(&dir.metadata()?);
+        let owner = self.permit(dir, Want::Read)?;
         let pool = dir.pool()?;
         let fixed = |what| Ino::Fixed(dir.id, what);
         let (ino, ttl) = match meaning(name) {
             Meaning::Message(seq) => {
                 let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, false);
-                return Ok(Entry { attr, ttl: Ttl::MESSAGE });
+                return Ok(Entry { attr, ttl: self.message_ttl() });
             }
             Meaning::Data(seq) => {
                 let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, true);
-                return Ok(Entry { attr, ttl: Ttl::MESSAGE });
+                return Ok(Entry { attr, ttl: self.message_ttl() });
             }
             Meaning::First => (fixed(Fixed::First), Ttl::NONE),
             Meaning::Latest => (fixed(Fixed::Latest), Ttl::NONE),
@@ -104,8 +105,11 @@ impl Tree {
     pub(crate) fn getattr(&self, number: u64) -> Reply<(Attr, Ttl)> {
         let ino = Self::ino(number)?;
         let ttl = match ino {
-            Ino::Message(..) | Ino::Data(..) => Ttl::MESSAGE,
-            Ino::Node(dir, node) if !self.is_log(dir, node) => Ttl::WRITTEN,
+            Ino::Message(..) | Ino::Data(..) => self.message_ttl(),
+            Ino::Node(dir, node) if !self.is_log(dir, node) => {
+                // What is being written gets its size when it is closed.
+                if self.shelf.facts(node)?.open { Ttl::NONE } else { Ttl::WRITTEN }
+            }
             _ => Ttl::NONE,
         };
         Ok((self.attr(ino)?, ttl))
@@ -132,8 +136,9 @@ impl Tree {
     fn root_attr(&self) -> Reply<Attr> {
         let meta = std::fs::metadata(self.pools.client().dir())?;
         let owner = Owner::of(&meta);
-        let mtime = meta.modified()?;
-        Ok(attr(Ino::Root, Kind::Directory, owner, owner.mode, 0, mtime))
+        // With the sticky bit, for which the kernel looks before a pool is removed or renamed.
+        let mode = (meta.mode() & 0o7777) as u16;
+        Ok(attr(Ino::Root, Kind::Directory, owner, mode, 0, meta.modified()?))
     }
 
     fn dir_attr(&self, dir: &PoolDir) -> Reply<Attr> {
@@ -153,7 +158,7 @@ impl Tree {
             let pool = dir.pool()?;
             let size = views::log_size(&pool, base)?;
             let ino = Ino::Fixed(dir.id, Fixed::Log);
-            return Ok(attr(ino, Kind::File, owner, owner.mode & 0o444, size, newest_time(&pool)?));
+            return Ok(attr(ino, Kind::File, owner, owner.read_mode(), size, newest_time(&pool)?));
         }
         let facts = self.shelf.facts(node)?;
         let size = match facts.size {
@@ -165,7 +170,11 @@ impl Tree {
                 .get(seq)
                 .map_or(0, |m| m.data().len() as u64 + 1),
         };
-        Ok(attr(Ino::Node(dir.id, node), Kind::File, owner, facts.mode, size, facts.mtime))
+        let (uid, gid) = facts.owner;
+        // Whoever may append to the pool may append to the name: it is nobody's own.
+        let mode = if self.settings.shared { facts.mode | owner.mode } else { facts.mode };
+        let owner = Owner { uid, gid, mode };
+        Ok(attr(Ino::Node(dir.id, node), Kind::File, owner, mode, size, facts.mtime))
     }
 
     /// Changes attributes. Written names take it all, without effect on their messages.
@@ -241,15 +250,13 @@ impl Tree {
 }
 
 fn change_dir(dir: &PoolDir, change: &Change) -> Reply<()> {
-    let path = dir.path();
-    dir.metadata()?;
-    if let Some(mode) = change.mode {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode & 0o666))?;
+    if change.size.is_some() {
+        return Err(Errno::EISDIR);
     }
-    if change.uid.is_some() || change.gid.is_some() {
-        std::os::unix::fs::chown(&path, change.uid, change.gid)?;
+    if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
+        dir.change_owner(change.mode.map(|mode| mode & 0o666), change.uid, change.gid)?;
     }
-    if change.size.is_some() { Err(Errno::EISDIR) } else { Ok(()) }
+    Ok(())
 }
 
 fn attr(ino: Ino, kind: Kind, owner: Owner, mode: u16, size: u64, mtime: SystemTime) -> Attr {
@@ -267,7 +274,7 @@ pub(super) fn message_attr_of(id: DirId, owner: Owner, message: &Message, data: 
     let mtime = message.time().into();
     // Inode numbers hold the low bits of the seq only.
     let ino = Ino::decode(ino.encode()).unwrap_or(ino);
-    attr(ino, Kind::File, owner, owner.mode & 0o444, size, mtime)
+    attr(ino, Kind::File, owner, owner.read_mode(), size, mtime)
 }
 
 fn fixed_attr(dir: &PoolDir, what: Fixed) -> Reply<Attr> {
@@ -282,10 +289,10 @@ fn fixed_attr(dir: &PoolDir, what: Fixed) -> Reply<Attr> {
         }
         Fixed::Info => {
             let size = views::info_text(&pool)?.len() as u64;
-            attr(ino, Kind::File, owner, owner.mode & 0o444, size, mtime)
+            attr(ino, Kind::File, owner, owner.read_mode(), size, mtime)
         }
         Fixed::Dir | Fixed::Tail | Fixed::Follow | Fixed::Log => {
-            attr(ino, Kind::File, owner, owner.mode & 0o444, 0, mtime)
+            attr(ino, Kind::File, owner, owner.read_mode(), 0, mtime)
         }
     })
 }

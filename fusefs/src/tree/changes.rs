@@ -1,11 +1,11 @@
 //! Changes of the tree itself: mkdir, rmdir, unlink, rename.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use super::Tree;
-use crate::attr::Entry;
+use super::access::Want;
+use super::{Caller, Tree};
+use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
 use crate::names::{Meaning, Sort, meaning};
@@ -27,12 +27,18 @@ impl Tree {
         }
     }
 
-    /// Creates a pool.
-    pub(crate) fn mkdir(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<Entry> {
+    /// Creates a pool that belongs to the caller.
+    pub(crate) fn mkdir(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        caller: Caller,
+    ) -> Reply<Entry> {
         let Place::Root = self.place(parent)? else { return Err(Errno::EPERM) };
-        let dir = self.pools.create(name, self.pool_size_bytes)?;
         // The kernel has taken the caller's umask off.
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode & 0o666))?;
+        let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o666) as u16 };
+        let dir = self.pools.create(name, self.settings.pool_size_bytes, maker)?;
         let attr = self.attr(Ino::Fixed(dir.id, Fixed::Dir))?;
         let entry = Entry { attr, ttl: self.pool_ttl() };
         dir.looked_up();
@@ -101,7 +107,7 @@ impl Tree {
             return Ok(());
         }
         let content = self.content(node)?;
-        target.metadata()?;
+        self.permit(target, Want::Write)?;
         let pool = target.pool()?;
         match deliver_draft(&pool, sort, &content)? {
             Some(seq) => self.shelf.deliver(node, kept(content), seq),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::access::Want;
 use super::{Caller, OpenFile, Tree, What};
 use crate::attr::Kind;
 use crate::errno::{Errno, Reply};
@@ -63,7 +64,7 @@ impl Tree {
     pub(crate) fn open(&self, number: u64, flags: i32, caller: Caller) -> Reply<Opened> {
         let ino = Self::ino(number)?;
         let dir = self.dir_of(ino)?;
-        dir.metadata()?;
+        self.permit(&dir, Want::Read)?;
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
         if let Ino::Node(_, node) = ino {
             let is_log = lock(&dir.logs).base(node).is_some();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use plasmite_core::{ErrorKind, Message, Seq};
 
 use super::Tree;
+use super::access::Want;
 use super::attributes::message_attr_of;
 use crate::attr::{Entry, Kind, Ttl};
 use crate::errno::{Errno, Reply};
@@ -49,7 +50,7 @@ impl Tree {
             Ino::Root => Listing::Root(Mutex::default()),
             Ino::Fixed(id, Fixed::Dir) => {
                 let dir = self.pools.by_id(id)?;
-                dir.metadata()?;
+                self.permit(&dir, Want::Read)?;
                 dir.pool()?;
                 Listing::Pool(dir, Mutex::default())
             }
@@ -87,7 +88,10 @@ impl Tree {
         }
         match &*listing {
             Listing::Root(names) => self.list_root(names, cookie, plus, add),
-            Listing::Pool(dir, end) => list_pool(dir, end, cookie, plus, add),
+            Listing::Pool(dir, end) => {
+                let ttl = plus.then(|| self.message_ttl());
+                list_pool(dir, end, cookie, ttl, add)
+            }
         }
     }
 
@@ -130,7 +134,7 @@ fn list_pool(
     dir: &PoolDir,
     end: &Mutex<Seq>,
     cookie: u64,
-    plus: bool,
+    plus: Option<Ttl>,
     add: &mut dyn FnMut(&Listed<'_>) -> bool,
 ) -> Reply<()> {
     let pool = dir.pool()?;
@@ -144,11 +148,11 @@ fn list_pool(
     let mut seq = Seq::new(cookie.saturating_sub(DOT_DOT)).next().max(bounds.oldest);
     while seq <= *end {
         let mut entry = None;
-        if plus {
+        if let Some(ttl) = plus {
             match pool.get_into(seq, &mut message) {
                 Ok(()) => {
                     let attr = message_attr_of(dir.id, owner, &message, false);
-                    entry = Some(Entry { attr, ttl: Ttl::MESSAGE });
+                    entry = Some(Entry { attr, ttl });
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     // Overwritten: the listing goes on with the oldest.

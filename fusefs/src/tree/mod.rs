@@ -3,6 +3,7 @@
 //! Nothing here waits. A read that has nothing to deliver comes back as [`Read::Wait`], and the caller leaves its
 //! answer with it.
 
+mod access;
 mod attributes;
 mod changes;
 mod files;
@@ -36,13 +37,28 @@ use listing::Listing;
 pub(crate) struct Caller {
     /// The thread, as the mount's pid namespace numbers it; 0 when it can't be named.
     pub(crate) tid: u32,
+    /// The user on whose behalf it acts.
+    pub(crate) uid: u32,
+    /// The group of the same.
+    pub(crate) gid: u32,
+}
+
+/// What a mount is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// The size of pools that `mkdir` creates.
+    pub(crate) pool_size_bytes: u64,
+    /// Pool files are opened for reading; the kernel refuses whatever would write.
+    pub(crate) read_only: bool,
+    /// Other users may come in. The kernel checks what they may do, by the attributes it is given.
+    pub(crate) shared: bool,
 }
 
 /// The tree of one mount.
 pub(crate) struct Tree {
     pools: Arc<Pools>,
     shelf: Shelf,
-    pool_size_bytes: u64,
+    settings: Settings,
     files: std::sync::RwLock<HashMap<u64, Arc<OpenFile>>>,
     listings: Mutex<HashMap<u64, Arc<Listing>>>,
     next_handle: AtomicU64,
@@ -73,12 +89,12 @@ enum What {
 }
 
 impl Tree {
-    /// The tree over a pool directory; new pools get this size.
-    pub(crate) fn new(pool_dir: PathBuf, pool_size_bytes: u64) -> Self {
+    /// The tree over a pool directory.
+    pub(crate) fn new(pool_dir: PathBuf, settings: Settings) -> Self {
         Self {
-            pools: Arc::new(Pools::new(pool_dir)),
+            pools: Arc::new(Pools::new(pool_dir, settings.read_only)),
             shelf: Shelf::default(),
-            pool_size_bytes,
+            settings,
             files: std::sync::RwLock::default(),
             listings: Mutex::default(),
             next_handle: AtomicU64::new(1),
@@ -104,6 +120,16 @@ impl Tree {
     /// Whether somebody tells the kernel when a pool goes away.
     pub(crate) fn set_watched(&self, watched: bool) {
         self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Ends every read that waits now with end of file; later ones wait again.
+    pub(crate) fn end_waits(&self) {
+        self.pools.end_waits();
+    }
+
+    /// How long the kernel may use what it is told of a message.
+    fn message_ttl(&self) -> Ttl {
+        if self.settings.shared { Ttl::MESSAGE.checked_by_kernel() } else { Ttl::MESSAGE }
     }
 
     fn pool_ttl(&self) -> Ttl {

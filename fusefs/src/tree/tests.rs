@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use plasmite_core::{Client, Durability, Pool};
 
-use super::{Caller, Read, Tree};
+use super::{Caller, Read, Settings, Tree};
 use crate::attr::Kind;
 use crate::errno::Errno;
 use crate::ino::ROOT;
 
-const ME: Caller = Caller { tid: 0 };
+const SETTINGS: Settings = Settings { pool_size_bytes: 1 << 20, read_only: false, shared: false };
 const WRITE: i32 = libc::O_WRONLY;
 const OWNER: u64 = 1;
 
@@ -23,11 +23,15 @@ struct Fixture {
     pool: Pool,
 }
 
+fn me(tid: u32) -> Caller {
+    Caller { tid, uid: crate::sys::euid(), gid: crate::sys::egid() }
+}
+
 fn fixture() -> Fixture {
     let root = tempfile::tempdir().expect("a directory");
     let dir = root.path().canonicalize().expect("its path");
-    let tree = Tree::new(dir.clone(), 1 << 20);
-    let docs = tree.mkdir(ROOT, OsStr::new("docs"), 0o755).expect("mkdir").attr.ino;
+    let tree = Tree::new(dir.clone(), SETTINGS);
+    let docs = tree.mkdir(ROOT, OsStr::new("docs"), 0o755, me(0)).expect("mkdir").attr.ino;
     let pool = Client::new(dir).open("docs").expect("the pool");
     Fixture { _root: root, tree, docs, pool }
 }
@@ -42,15 +46,15 @@ impl Fixture {
     }
 
     fn open(&self, name: &str) -> u64 {
-        self.tree.open(self.ino(name).expect(name), libc::O_RDONLY, ME).expect("open").fh
+        self.tree.open(self.ino(name).expect(name), libc::O_RDONLY, me(0)).expect("open").fh
     }
 
     fn create(&self, name: &str) -> u64 {
-        self.tree.create(self.docs, OsStr::new(name), 0o644, WRITE, ME).expect("create").1.fh
+        self.tree.create(self.docs, OsStr::new(name), 0o644, WRITE, me(0)).expect("create").1.fh
     }
 
     fn read(&self, fh: u64, offset: u64) -> Result<String, Errno> {
-        match self.tree.read(fh, offset, 1 << 20, false, ME)? {
+        match self.tree.read(fh, offset, 1 << 20, false, me(0))? {
             Read::Data(chunk) => Ok(String::from_utf8(chunk.as_slice().to_vec()).expect("text")),
             Read::Wait(_) => panic!("a read that must not wait"),
         }
@@ -92,12 +96,12 @@ fn a_document_is_appended_when_it_is_closed_and_a_stream_at_once() {
     assert_eq!(f.tree.write(document, 0, b"{\"a\":", OWNER), Ok(5));
     assert_eq!(f.tree.write(document, 5, b"1}\n", OWNER), Ok(3));
     assert!(f.pool.bounds().expect("bounds").is_empty());
-    assert_eq!(f.tree.flush(document, OWNER, ME), Ok(()));
+    assert_eq!(f.tree.flush(document, OWNER, me(0)), Ok(()));
     assert_eq!(f.pool.bounds().expect("bounds").count(), 1);
     let stream = f.create("in");
     assert_eq!(f.tree.write(stream, 0, b"{\"b\":1}{\"c\"", OWNER), Ok(11));
     assert_eq!(f.pool.bounds().expect("bounds").count(), 2);
-    assert_eq!(f.tree.flush(stream, OWNER, ME), Err(Errno::EINVAL), "unfinished");
+    assert_eq!(f.tree.flush(stream, OWNER, me(0)), Err(Errno::EINVAL), "unfinished");
     assert_eq!(f.read(f.open("2.json"), 0).as_deref(), Ok("{\"b\":1}\n"));
     assert_eq!(f.read(f.open("x.json"), 0).as_deref(), Ok("{\"a\":1}\n"));
 }
@@ -106,9 +110,9 @@ fn a_document_is_appended_when_it_is_closed_and_a_stream_at_once() {
 fn a_flush_without_a_write_before_it_judges_nothing() {
     let f = fixture();
     let fh = f.create("x.json");
-    assert_eq!(f.tree.flush(fh, OWNER, ME), Ok(()));
+    assert_eq!(f.tree.flush(fh, OWNER, me(0)), Ok(()));
     assert_eq!(f.tree.write(fh, 0, b"{}", OWNER), Ok(2));
-    let other = Caller { tid: std::process::id() };
+    let other = me(std::process::id());
     assert_eq!(f.tree.flush(fh, OWNER + 1, other), Ok(()), "another process, which wrote nothing");
     assert!(f.pool.bounds().expect("bounds").is_empty());
     f.tree.release(fh).expect("release");
@@ -122,7 +126,7 @@ fn what_is_no_object_fails_the_write() {
         let fh = f.create(name);
         assert_eq!(f.tree.write(fh, 0, b"{\"a\":tru", OWNER), Ok(8));
         assert_eq!(f.tree.write(fh, 8, b"x}\n", OWNER), Err(Errno::EINVAL));
-        assert_eq!(f.tree.flush(fh, OWNER, ME), Ok(()), "said already");
+        assert_eq!(f.tree.flush(fh, OWNER, me(0)), Ok(()), "said already");
         f.tree.release(fh).expect("release");
     }
     assert!(f.pool.bounds().expect("bounds").is_empty());
@@ -133,7 +137,7 @@ fn a_waiting_read_is_answered_by_the_next_message() {
     let f = fixture();
     let fh = f.open("tail");
     assert_eq!(f.read(fh, 0), Err(Errno::EAGAIN));
-    let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, ME) else { panic!("no wait") };
+    let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, me(0)) else { panic!("no wait") };
     let (sender, answers) = channel();
     parking.park(Box::new(move |result| drop(sender.send(result))));
     assert!(answers.recv_timeout(Duration::from_millis(50)).is_err());
@@ -148,7 +152,9 @@ fn waiting_reads_end_when_the_mount_goes() {
     let fh = f.open("follow");
     let (sender, answers) = channel();
     for _ in 0..2 {
-        let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, ME) else { panic!("no wait") };
+        let Ok(Read::Wait(parking)) = f.tree.read(fh, 0, 4096, true, me(0)) else {
+            panic!("no wait")
+        };
         let sender = sender.clone();
         parking.park(Box::new(move |result| drop(sender.send(result))));
         f.tree.close_waiters();
@@ -177,7 +183,7 @@ fn a_pool_that_was_replaced_is_stale() {
     client.delete("docs").expect("delete");
     client.create("docs", 1 << 20).expect("create");
     assert_eq!(f.ino("1"), Err(Errno::ESTALE));
-    assert!(f.tree.create(f.docs, OsStr::new("x.json"), 0o644, WRITE, ME).is_err());
+    assert!(f.tree.create(f.docs, OsStr::new("x.json"), 0o644, WRITE, me(0)).is_err());
     let anew = f.tree.lookup(ROOT, OsStr::new("docs")).expect("lookup").attr.ino;
     assert_ne!(anew, f.docs);
     assert!(f.read(fh, 0).is_ok(), "what is open stays open");
@@ -188,7 +194,7 @@ fn numbers_that_were_never_given_out_are_stale() {
     let f = fixture();
     for number in [0, 2, 15, u64::MAX, f.docs + 100, 1 << 50] {
         assert!(f.tree.getattr(number).is_err(), "{number}");
-        assert!(f.tree.open(number, libc::O_RDONLY, ME).is_err());
+        assert!(f.tree.open(number, libc::O_RDONLY, me(0)).is_err());
         assert!(f.tree.opendir(number).is_err());
         assert!(f.tree.readlink(number).is_err());
         assert!(f.tree.lookup(number, OsStr::new("x")).is_err());

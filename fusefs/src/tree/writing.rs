@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use plasmite_core::{Durability, Pool};
 
+use super::access::Want;
 use super::{Caller, Opened, Tree, What};
-use crate::attr::Entry;
+use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
 use crate::names::{Meaning, Sort, meaning};
@@ -26,28 +27,40 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<(Entry, Opened)> {
-        let (dir, node) = self.make_node(parent, name, mode)?;
+        let (dir, node) = self.make_node(parent, name, mode, caller)?;
         let opened = self.open_node(Arc::clone(&dir), node, flags, caller)?;
         Ok((self.new_entry(dir.id, node)?, opened))
     }
 
     /// Creates a name.
-    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<Entry> {
+    pub(crate) fn mknod(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        caller: Caller,
+    ) -> Reply<Entry> {
         if mode & libc::S_IFMT != libc::S_IFREG {
             return Err(Errno::EPERM);
         }
-        let (dir, node) = self.make_node(parent, name, mode)?;
+        let (dir, node) = self.make_node(parent, name, mode, caller)?;
         self.new_entry(dir.id, node)
     }
 
-    fn make_node(&self, parent: u64, name: &OsStr, mode: u32) -> Reply<(Arc<PoolDir>, u64)> {
+    fn make_node(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        caller: Caller,
+    ) -> Reply<(Arc<PoolDir>, u64)> {
         let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
         let dir = self.pools.by_id(id)?;
         let Meaning::Writable(sort) = meaning(name) else { return Err(Errno::EPERM) };
-        dir.metadata()?;
+        self.permit(&dir, Want::Write)?;
         let known = self.shelf.find(id, name);
-        let node =
-            known.unwrap_or_else(|| self.shelf.find_or_create(id, name, (mode & 0o777) as u16));
+        let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
+        let node = known.unwrap_or_else(|| self.shelf.find_or_create(id, name, maker));
         if known.is_none() && sort == Sort::Draft {
             self.shelf.reset(node, true);
         }
@@ -68,6 +81,9 @@ impl Tree {
             Some(Meaning::Writable(sort)) => sort,
             _ => return Err(Errno::ESTALE),
         };
+        if writes {
+            self.permit(&dir, Want::Write)?;
+        }
         let pool = dir.pool()?;
         if writes {
             // A shell does not look at a failing close: a pool that is damaged is to fail here.

@@ -1,5 +1,6 @@
 //! A mounted pool directory that goes away with the test, whatever happens.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -41,15 +42,22 @@ impl Fixture {
 
     /// A mount with one pool, `docs`, of this size.
     pub(crate) fn sized(size_bytes: u64) -> Self {
+        Self::with(|options| options.pool_size_bytes = size_bytes)
+    }
+
+    /// A mount with one pool, `docs`, with these options; other users can get to it.
+    pub(crate) fn with(set: impl FnOnce(&mut MountOptions)) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let mut options = MountOptions::new(root.path().join("pools"), root.path().join("mnt"));
-        options.pool_size_bytes = size_bytes;
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(root.path(), open).unwrap();
+        let pools = root.path().join("pools");
+        let mut options = MountOptions::new(&pools, root.path().join("mnt"));
+        set(&mut options);
+        Client::new(&pools).create("docs", options.pool_size_bytes).unwrap();
         let mount = Mount::start(options).unwrap();
         let watchdog = watchdog(root.path().join("mnt"));
         let unmounter = mount.unmounter();
-        let fixture = Self { root, unmounter, mount: Some(mount), _watchdog: watchdog };
-        std::fs::create_dir(fixture.mnt().join("docs")).unwrap();
-        fixture
+        Self { root, unmounter, mount: Some(mount), _watchdog: watchdog }
     }
 
     pub(crate) fn mnt(&self) -> PathBuf {
@@ -78,12 +86,17 @@ impl Fixture {
 
     /// Runs a bash script in the mountpoint.
     pub(crate) fn sh(&self, script: &str) -> Done {
-        let output = self.command(script).output().unwrap();
-        Done {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        done(self.command(script))
+    }
+
+    /// Runs a bash script in the mountpoint as an ordinary user, who is in no other group than their own. Needs root.
+    pub(crate) fn sh_as(&self, user: u32, script: &str) -> Done {
+        let ids = [format!("--reuid={user}"), format!("--regid={user}")];
+        let mut command = Command::new("setpriv");
+        command.args(ids).args(["--clear-groups", "bash", "-c"]);
+        command.arg(script).current_dir("/").stdin(Stdio::null());
+        command.env("ROOT", self.root.path()).env("M", self.mnt());
+        done(command)
     }
 
     /// Starts a bash script in the mountpoint; its output can be read.
@@ -112,6 +125,20 @@ impl Drop for Fixture {
             let _ = mount.wait();
         }
     }
+}
+
+pub(crate) fn done(mut command: Command) -> Done {
+    let output = command.output().unwrap();
+    Done {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// True for root, who alone can become other users.
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// A process that dies with the test.

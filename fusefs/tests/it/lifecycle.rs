@@ -26,8 +26,10 @@ fn what_cannot_be_mounted_is_refused_with_a_reason() {
     refused(start(at("file"), at("m")), ErrorKind::Usage, "not a directory");
     refused(start(at("p"), at("file")), ErrorKind::Usage, "not a directory");
     refused(start(at("p"), at("full")), ErrorKind::Usage, "not empty");
-    refused(start(at("p"), at("p")), ErrorKind::Usage, "within each other");
-    refused(start(at("p"), at("p/m")), ErrorKind::Usage, "within each other");
+    refused(start(at("p"), at("p")), ErrorKind::Usage, "is the pool directory");
+    refused(start(at("p"), at("p/m/n")), ErrorKind::Usage, "lies inside the pool directory");
+    refused(start(at("q/p"), at("q")), ErrorKind::Usage, "lies inside the mountpoint");
+    assert!(!at("p/m").exists(), "nothing is created for a mount that is refused");
     assert_eq!(unmount(&at("full")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
@@ -42,6 +44,58 @@ fn a_live_mount_is_busy_and_unmount_ends_it() {
     reader.ends_soon();
     mount.wait().unwrap();
     assert!(std::fs::read_dir(f.mnt()).unwrap().next().is_none());
+}
+
+#[test]
+fn pools_are_not_mounted_inside_a_mount_of_pools() {
+    let f = Fixture::new();
+    let elsewhere = f.root.path().join("elsewhere");
+    let inside = "lies inside a mount of pools";
+    refused(start(&elsewhere, f.mnt().join("docs")), ErrorKind::Usage, inside);
+    refused(start(&elsewhere, f.mnt().join("new/m")), ErrorKind::Usage, inside);
+    refused(start(f.mnt(), f.root.path().join("m")), ErrorKind::Usage, inside);
+    refused(start(f.mnt().join("new"), f.root.path().join("m")), ErrorKind::Usage, inside);
+    std::os::unix::fs::symlink(f.docs(), f.root.path().join("link")).unwrap();
+    refused(start(&elsewhere, f.root.path().join("link")), ErrorKind::Usage, inside);
+    assert_eq!(f.client().names().unwrap().len(), 1, "no pool came from the attempts");
+}
+
+#[test]
+fn an_unmount_of_a_busy_mount_names_the_programs_and_leaves_it_working() {
+    let f = Fixture::new();
+    let mut inside = f.spawn("cd docs && exec sleep 60");
+    let mut open = f.spawn("cd / && exec sleep 60 < $ROOT/mnt/docs/info.json");
+    wait_for("the programs", || {
+        let link = |pid: u32, what: &str| std::fs::read_link(format!("/proc/{pid}/{what}")).ok();
+        link(inside.0.id(), "cwd") == Some(f.docs())
+            && link(open.0.id(), "fd/0") == Some(f.docs().join("info.json"))
+    });
+    let error = unmount(&f.mnt()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    let docs = f.docs();
+    for told in [
+        format!("sleep (pid {}, {})", inside.0.id(), docs.display()),
+        format!("sleep (pid {}, {}/info.json)", open.0.id(), docs.display()),
+    ] {
+        assert!(error.to_string().contains(&told), "{told}: {error}");
+    }
+    assert!(error.hint().unwrap().contains("--lazy"), "{error:?}");
+    // Streams wait again afterwards.
+    let mut tail = f.spawn("exec cat docs/follow > $ROOT/got");
+    wait_for("the reader to block", || crate::fixture::is_blocked(tail.0.id()));
+    append(&f.pool(), "{}");
+    wait_for("the message", || !crate::fixture::read(f.root.path().join("got")).is_empty());
+    tail.signal(9);
+    tail.ends_soon();
+
+    // Out of the way at once, and those inside go on.
+    plasmite_fusefs::unmount_lazily(&f.mnt()).unwrap();
+    assert!(std::fs::read_dir(f.mnt()).unwrap().next().is_none());
+    assert!(std::fs::read_dir(format!("/proc/{}/cwd/", inside.0.id())).is_ok());
+    for sleeper in [&mut inside, &mut open] {
+        sleeper.signal(9);
+        sleeper.ends_soon();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Mounts for real, and drives the mount with the programs that people use.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod citizen;
 mod fixture;
 mod lifecycle;
 mod log;

@@ -88,3 +88,10 @@ fn a_mount_with_a_pool_size_that_no_pool_can_have_is_refused() {
     assert_eq!(error.kind(), plasmite_core::ErrorKind::Usage);
     assert!(error.to_string().contains("8192"));
 }
+
+#[test]
+fn a_name_has_its_size_at_once_also_when_attributes_were_set_while_it_was_written() {
+    let f = Fixture::new();
+    let script = "echo '{\"a\":1}' > $ROOT/a.json && cp -p $ROOT/a.json docs/ && stat -c %s docs/a.json && cat docs/a.json && rsync -a docs/a.json docs/b.json && ls docs | wc -l";
+    assert_eq!(f.sh(script).ok(), "8\n{\"a\":1}\n2\n");
+}

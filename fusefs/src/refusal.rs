@@ -1,0 +1,87 @@
+//! Why the system did not let us mount, and what to do about it.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use plasmite_core::{Error, ErrorKind};
+
+use crate::sys;
+
+const DEVICE: &str = "/dev/fuse";
+
+/// The reason why mounting failed, in words.
+pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
+    let device = Path::new(DEVICE);
+    if !device.exists() {
+        return Error::new(ErrorKind::NotFound, "this system has no FUSE device")
+            .with_path(device)
+            .with_hint("load it with `modprobe fuse`; a container needs `--device /dev/fuse`");
+    }
+    if let Err(denied) = File::options().read(true).write(true).open(device) {
+        return unusable_device(device, &denied);
+    }
+    let text = error.to_string();
+    if sys::euid() != 0 && error.kind() == io::ErrorKind::NotFound {
+        return no_helper(mountpoint);
+    }
+    if text.contains("user_allow_other") {
+        return Error::new(
+            ErrorKind::Permission,
+            "--allow-other is not allowed to ordinary users on this machine",
+        )
+        .with_path(mountpoint)
+        .with_hint(
+            "root can allow it with a line `user_allow_other` in /etc/fuse.conf; or let root mount",
+        );
+    }
+    if text.contains("no write access") || text.contains("not owned by") {
+        return Error::new(ErrorKind::Permission, "the mountpoint is not yours")
+            .with_path(mountpoint)
+            .with_hint("ordinary users mount at directories of their own that they may write to");
+    }
+    let failed = Error::io("mount", mountpoint, error);
+    // The helper's own words come without an errno.
+    if failed.kind() == ErrorKind::Permission || text.contains("not permitted") {
+        let message = format!("cannot mount: {}", helper_words(&text));
+        return Error::new(ErrorKind::Permission, message).with_path(mountpoint).with_hint("mounting needs root, or fusermount3 with its set-user-id bit; a container needs `--cap-add SYS_ADMIN`");
+    }
+    if error.raw_os_error().is_none() {
+        let message = format!("cannot mount: {}", helper_words(&text));
+        return Error::new(ErrorKind::Io, message).with_path(mountpoint);
+    }
+    failed
+}
+
+fn unusable_device(device: &Path, error: &io::Error) -> Error {
+    let failed = Error::io("open the FUSE device", device, error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failed.with_hint("everybody must be able to read and write it: `chmod 666 /dev/fuse` as root, or mount as root"),
+        _ => failed.with_hint("it is there, but no FUSE device: `modprobe fuse`, or `mknod /dev/fuse c 10 229` as root"),
+    }
+}
+
+/// What the helper says, without its name in front and without line ends.
+fn helper_words(text: &str) -> String {
+    let text = text.trim().strip_prefix("fusermount3: ").unwrap_or(text.trim());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// There is no fusermount3, which ordinary users need.
+pub(crate) fn no_helper(mountpoint: &Path) -> Error {
+    Error::new(ErrorKind::Io, "fusermount3 is not installed, and only root can do without it")
+        .with_path(mountpoint)
+        .with_hint("install the package fuse3, or mount as root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_helpers_words_fit_into_a_sentence() {
+        let text = "fusermount3: mount failed: Operation\n not permitted\n";
+        assert_eq!(helper_words(text), "mount failed: Operation not permitted");
+        assert_eq!(helper_words(""), "");
+    }
+}

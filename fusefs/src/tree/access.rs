@@ -1,0 +1,45 @@
+//! Who may do what, where the kernel does not check it: in a mount of its owner alone.
+//!
+//! There every caller is the user of this process, so this process' own rights decide. A pool that is open already, or
+//! pages that the kernel keeps, are no way around them.
+
+use std::path::Path;
+
+use super::Tree;
+use crate::attr::Owner;
+use crate::errno::{Errno, Reply};
+use crate::pools::PoolDir;
+use crate::sys;
+
+/// What somebody is about to do with a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Read messages, enter the directory.
+    Read,
+    /// Append messages.
+    Write,
+}
+
+impl Tree {
+    /// The pool's owner, when the pool is there and the caller may do that; otherwise ESTALE or EACCES.
+    pub(super) fn permit(&self, dir: &PoolDir, want: Want) -> Reply<Owner> {
+        let owner = Owner::of(&dir.metadata()?);
+        if !self.settings.shared && !permits(owner, &dir.path(), want) {
+            return Err(Errno::EACCES);
+        }
+        Ok(owner)
+    }
+}
+
+fn permits(owner: Owner, path: &Path, want: Want) -> bool {
+    let me = sys::euid();
+    if me == 0 {
+        return true;
+    }
+    if owner.uid == me {
+        let bit = if want == Want::Read { 0o400 } else { 0o200 };
+        return owner.mode & bit != 0;
+    }
+    // Groups and access lists: the system knows.
+    sys::may_access(path, want == Want::Write)
+}

@@ -1,0 +1,181 @@
+//! Taking a mount away, from its own process or from another one.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use plasmite_core::{Error, ErrorKind, Result};
+
+use crate::adapter::END_STREAMS;
+use crate::mountinfo::{self, Mounted};
+use crate::place::real_path;
+use crate::procs::{self, User};
+use crate::refusal::no_helper;
+use crate::sync::small_thread;
+use crate::sys::{self, Unmount};
+
+/// How often, and how long after each other, an unmount is tried while readers that were sent away still leave.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Unmounts a mount of this crate, of a live or a dead daemon. Blocked readers get end of file.
+///
+/// # Errors
+/// NotFound when nothing of ours is mounted there; Busy, naming them, when programs stay in it; otherwise what the system says.
+pub fn unmount(mountpoint: &Path) -> Result<()> {
+    let target = real_path(mountpoint);
+    let mounted = ours_at(&target)?;
+    if is_dead(&target) {
+        return force(&target, &mounted);
+    }
+    match attempt(&target)? {
+        Left::No => Ok(()),
+        Left::Yes => Err(busy(&target)),
+    }
+}
+
+/// Takes a mount of this crate out of the file system at once. Programs that are in it may go on with what they have open; the
+/// daemon ends when the last one has left. Blocked readers get end of file.
+///
+/// # Errors
+/// NotFound when nothing of ours is mounted there, otherwise what the system says.
+pub fn unmount_lazily(mountpoint: &Path) -> Result<()> {
+    let target = real_path(mountpoint);
+    let mounted = ours_at(&target)?;
+    if is_dead(&target) {
+        return force(&target, &mounted);
+    }
+    end_streams(&target);
+    detach(&target)
+}
+
+/// Unmounts although somebody may be in it: the daemon ends, or has ended.
+pub(crate) fn unmount_for_good(target: &Path) -> Result<()> {
+    let mounted = ours_at(target)?;
+    match attempt(target)? {
+        Left::No => Ok(()),
+        Left::Yes => force(target, &mounted),
+    }
+}
+
+/// Whether somebody has stayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    No,
+    Yes,
+}
+
+fn ours_at(target: &Path) -> Result<Mounted> {
+    mountinfo::at(target).filter(Mounted::is_ours).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "no pools are mounted there")
+            .with_path(target)
+            .with_hint("`findmnt -t fuse.plasmite` shows where pools are mounted")
+    })
+}
+
+/// True when the daemon is gone.
+fn is_dead(target: &Path) -> bool {
+    std::fs::metadata(target).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+}
+
+/// Unmounts if nobody stays in it once the waiting readers have been sent away.
+fn attempt(target: &Path) -> Result<Left> {
+    for round in 0..=TRIES {
+        if plain(target)? == Left::No {
+            return Ok(Left::No);
+        }
+        // Those who come back, as a loop in a shell does, are sent away again.
+        if round % 5 == 0 {
+            end_streams(target);
+        }
+        if round < TRIES {
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+    Ok(Left::Yes)
+}
+
+fn plain(target: &Path) -> Result<Left> {
+    match sys::unmount(target, Unmount::Plain) {
+        Ok(()) => Ok(Left::No),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Left::Yes),
+        // Without the right to unmount, the helper does it; it says no more than that it could not.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            Ok(if fusermount(target, &["-u"])? { Left::No } else { Left::Yes })
+        }
+        // The daemon has unmounted meanwhile.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Left::No),
+        Err(error) => Err(Error::io("unmount", target, &error)),
+    }
+}
+
+/// Ends the connection, so that nobody waits for an answer for ever; then out of the tree.
+fn force(target: &Path, mounted: &Mounted) -> Result<()> {
+    if sys::unmount(target, Unmount::Force).is_err() {
+        // The connection belongs to the user who mounted, where the system shows it.
+        let abort = format!("/sys/fs/fuse/connections/{}/abort", mounted.minor);
+        let _ = std::fs::write(abort, "1");
+    }
+    detach(target)
+}
+
+fn detach(target: &Path) -> Result<()> {
+    match sys::unmount(target, Unmount::Lazy) {
+        Ok(()) => Ok(()),
+        // An earlier call was enough.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            if fusermount(target, &["-u", "-z"])? {
+                return Ok(());
+            }
+            Err(Error::new(ErrorKind::Permission, "fusermount3 could not unmount")
+                .with_path(target)
+                .with_hint("only the user who mounted, or root, may unmount"))
+        }
+        Err(error) => Err(Error::io("unmount", target, &error)),
+    }
+}
+
+fn busy(target: &Path) -> Error {
+    const SHOWN: usize = 5;
+    let users = procs::users_of(target);
+    let named: Vec<_> = users.iter().take(SHOWN).map(User::to_string).collect();
+    let rest = users.len().saturating_sub(SHOWN);
+    let message = match (named.is_empty(), rest) {
+        // Without root's rights the programs of others can't be looked at.
+        (true, _) => "programs of other users have files or directories of it open, or the mount is not yours".to_owned(),
+        (false, 0) => format!("in use by {}", named.join(", ")),
+        (false, rest) => format!("in use by {} and {rest} more", named.join(", ")),
+    };
+    Error::new(ErrorKind::Busy, message)
+        .with_path(target)
+        .with_hint("end or leave them first; `plasmite unmount --lazy` takes the mount away at once and lets them finish")
+}
+
+/// Asks the daemon to give every blocked reader end of file. A daemon that does not answer is not waited for.
+fn end_streams(target: &Path) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (done, answer) = channel();
+    let target = target.to_owned();
+    let asked = small_thread("pool-unmount", move || {
+        let _ = sys::ask_xattr(&target, END_STREAMS);
+        let _ = done.send(());
+    });
+    if asked.is_ok() {
+        let _ = answer.recv_timeout(PATIENCE);
+    }
+}
+
+fn fusermount(target: &Path, options: &[&str]) -> Result<bool> {
+    // A service's PATH may not name the usual places.
+    for helper in ["fusermount3", "/usr/bin/fusermount3", "/bin/fusermount3"] {
+        match Command::new(helper).args(options).arg("--").arg(target).output() {
+            Ok(output) => return Ok(output.status.success()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("run fusermount3", target, &error)),
+        }
+    }
+    Err(no_helper(target))
+}
