@@ -11,9 +11,14 @@ test:
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
+# The command, library, header and pkg-config file in one folder (target/sdk)
+sdk *DIR:
+    cargo xtask sdk {{DIR}}
+
+# The Python wheel, in target/wheel
+wheel:
+    cargo xtask wheel
+
 # The Python client's tests against a library just built
 bindings-python-test:
-    cargo build -p plasmite
-    test -d target/python-venv || python3 -m venv target/python-venv
-    cd bindings/python && PLASMITE_LIB_DIR="$(pwd)/../../target/debug" ../../target/python-venv/bin/python3 -m pip install --quiet -e .
-    cd bindings/python && PLASMITE_LIB_DIR="$(pwd)/../../target/debug" PLASMITE_BIN="$(pwd)/../../target/debug/plasmite" ../../target/python-venv/bin/python3 -m unittest discover -s tests
+    cargo xtask python

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The folder with `libplasmite.so`, built now: `cargo test -p plasmite-ffi` alone does not build it.
+/// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else built now, which `cargo test -p plasmite-ffi`
+/// alone does not do.
 fn library_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
+        if let Some(sdk) = std::env::var_os("PLASMITE_SDK_DIR") {
+            return Path::new(&sdk).join("lib");
+        }
         let this_test = std::env::current_exe().unwrap();
         let profile_dir = this_test.parent().unwrap().parent().unwrap();
         let mut cargo = Command::new(env!("CARGO"));
@@ -68,7 +72,7 @@ const C: [&str; 3] = ["cc", "-std=c99", "-pedantic"];
 const CPP: [&str; 4] = ["c++", "-x", "c++", "-std=c++11"];
 const SHARED: [&str; 4] = ["-L{lib}", "-lplasmite", "-Wl,-rpath,{lib}", "-lpthread"];
 /// As `Libs.private` of the pkg-config file.
-const STATIC: [&str; 4] = ["{lib}/libplasmite.a", "-lpthread", "-ldl", "-lm"];
+const STATIC: [&str; 6] = ["{lib}/libplasmite.a", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
 macro_rules! c_tests {
     ($($name:ident)*) => {$(

@@ -1,8 +1,12 @@
-//! The repository's own tasks: `cargo xtask test`, `cargo xtask bench`, `cargo xtask setup`.
+//! The repository's own tasks: `cargo xtask` lists them.
 
+mod licenses;
 mod need;
+mod python;
 mod run;
+mod sdk;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use run::{Step, cargo};
@@ -12,7 +16,10 @@ usage: cargo xtask TASK
 
   setup    install what the tests need and this machine lacks (Debian packages; as root)
   test     everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
+  python   the Python client's tests against the library as cargo builds it for debugging
   bench    measure Plasmite beside the machine's limits [--quick] [--json]
+  sdk      the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
+  wheel    the Python wheel with the command and the library in it, in target/wheel
 ";
 
 fn main() -> ExitCode {
@@ -20,7 +27,13 @@ fn main() -> ExitCode {
     let result = match args.split_first() {
         Some((task, [])) if task == "setup" => need::install(),
         Some((task, [])) if task == "test" => test(),
+        Some((task, [])) if task == "python" => python::test_as_built(),
         Some((task, rest)) if task == "bench" => bench(rest),
+        Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
+        Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
+        Some((task, [])) if task == "wheel" => {
+            sdk::make(&default_sdk()).and_then(|()| python::wheel(&default_sdk())).map(drop)
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -50,38 +63,26 @@ fn test() -> Result<(), String> {
             .quiet(),
     ];
     steps.into_iter().try_for_each(Step::run)?;
-    python()
+    python::test_as_built()?;
+    packages()
 }
 
-/// The Python client against the library just built, by the commands of its README.
-fn python() -> Result<(), String> {
-    let root = run::root();
-    let venv = root.join("target/python-venv");
-    let built = root.join("target/debug");
-    let python = venv.join("bin/python3");
-    if !python.exists() {
-        Step::new("a Python venv", "python3", &["-m", "venv"]).arg(&venv).run()?;
-    }
-    Step::new(
-        "the Python client's installation",
-        &python,
-        &["-m", "pip", "install", "--quiet", "-e", "."],
-    )
-    .dir("bindings/python")
-    .env("PLASMITE_LIB_DIR", &built)
-    .run()?;
-    let unittest = ["-m", "unittest", "discover", "-s", "tests"];
-    let conformance = ["cmd/plasmite_conformance.py", "../../conformance/sample-v0.json"];
-    let steps = [
-        Step::new("Python tests", &python, &unittest),
-        Step::new("conformance through Python", &python, &conformance),
-    ];
-    steps.into_iter().try_for_each(|step| {
-        step.dir("bindings/python")
-            .env("PLASMITE_LIB_DIR", &built)
-            .env("PLASMITE_BIN", built.join("plasmite"))
-            .run()
-    })
+/// What users get: the SDK by C programs, the wheel by the Python tests in an environment of its own.
+fn packages() -> Result<(), String> {
+    let sdk = default_sdk();
+    sdk::make(&sdk)?;
+    let against_it = ["test", "-p", "plasmite-ffi", "--", "--include-ignored"];
+    cargo("C tests against the SDK", &against_it).env("PLASMITE_SDK_DIR", &sdk).run()?;
+    python::test_installed(&sdk)
+}
+
+fn default_sdk() -> PathBuf {
+    run::root().join("target/sdk")
+}
+
+fn sdk_in(dir: &str) -> Result<(), String> {
+    let dir = std::path::absolute(Path::new(dir)).map_err(|e| format!("{dir:?}: {e}"))?;
+    sdk::make(&dir)
 }
 
 fn bench(args: &[String]) -> Result<(), String> {

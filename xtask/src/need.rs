@@ -16,6 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("c++", "g++"),
     ("strace", "strace"),
+    ("pkg-config", "pkg-config"),
+    ("strip", "binutils"),
 ];
 
 /// Installs what is missing, as root; otherwise says what to install.

@@ -1,8 +1,9 @@
 //! Running commands, each with a name under which it fails.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
@@ -13,13 +14,14 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) struct Step {
     name: &'static str,
     command: Command,
+    announced: bool,
 }
 
 impl Step {
     pub(crate) fn new(name: &'static str, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).current_dir(root());
-        Self { name, command }
+        Self { name, command, announced: true }
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -29,6 +31,11 @@ impl Step {
 
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    pub(crate) fn without_env(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
         self
     }
 
@@ -43,11 +50,34 @@ impl Step {
         self
     }
 
+    /// Does not announce itself.
+    pub(crate) fn silent(mut self) -> Self {
+        self.announced = false;
+        self
+    }
+
     pub(crate) fn run(mut self) -> Result<(), String> {
-        eprintln!("── {}", self.name);
-        let status = self.command.stdin(Stdio::null()).status().map_err(|e| {
-            format!("{}: cannot run {:?}: {e}", self.name, self.command.get_program())
-        })?;
+        let status = self.start(Command::status)?;
+        self.judge(status)
+    }
+
+    /// Runs it for what it prints on stdout.
+    pub(crate) fn output(mut self) -> Result<String, String> {
+        self.command.stderr(Stdio::inherit());
+        let output = self.start(Command::output)?;
+        self.judge(output.status)?;
+        String::from_utf8(output.stdout).map_err(|e| format!("{}: {e}", self.name))
+    }
+
+    fn start<T>(&mut self, how: impl FnOnce(&mut Command) -> io::Result<T>) -> Result<T, String> {
+        if self.announced {
+            eprintln!("── {}", self.name);
+        }
+        how(self.command.stdin(Stdio::null()))
+            .map_err(|e| format!("{}: cannot run {:?}: {e}", self.name, self.command.get_program()))
+    }
+
+    fn judge(&self, status: ExitStatus) -> Result<(), String> {
         if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", self.name)) }
     }
 }
