@@ -30,6 +30,7 @@ pub use client::{
     Client, DEFAULT_POOL_SIZE_BYTES, Listed, POOL_SUFFIX, check_pool_size, default_pool_dir,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use message::Message;
-pub use pool::{Entry, GapPolicy, Info, LogRange, OpenOptions, Pool, Tail, TailOptions};
+pub use message::{Envelopes, Message};
+pub use pool::{Entry, GapPolicy, Info, LogRange, OpenOptions, Pool, Tail, TailOptions, Waited};
+pub use sys::fork::generation as fork_generation;
 pub use types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
 use crate::format::frame::{self, FrameHeader};
-use crate::types::{Seq, Timestamp};
+use crate::json::Document;
+use crate::types::{Receipt, Seq, Timestamp};
 
 /// One message, copied out of its pool: it stays what it is while the pool goes on.
 #[derive(Clone, Debug, Default)]
@@ -62,15 +63,9 @@ impl Message {
 
     /// Appends the envelope to `out`, without a newline.
     pub fn write_json(&self, out: &mut String) {
-        // Writing into a String can't fail.
-        let _ = write!(
-            out,
-            "{{\"seq\":{},\"time\":\"{}\",\"meta\":{{\"tags\":[",
-            self.seq(),
-            self.time()
-        );
+        write_head(out, Receipt { seq: self.seq(), time: self.time() });
         write_tags(out, self.tags());
-        out.push_str("]},\"data\":");
+        out.push_str(BEFORE_DATA);
         out.push_str(self.data());
         out.push('}');
     }
@@ -102,13 +97,75 @@ impl Message {
     }
 }
 
+/// What stands between the tags and the data.
+const BEFORE_DATA: &str = "]},\"data\":";
+
+/// The part of a line that neither its seq, nor its tags, nor its data make longer, newline included.
+const FIXED_BYTES: usize = r#"{"seq":,"time":"2026-01-01T00:00:00.000000000Z","meta":{"tags":["#
+    .len()
+    + BEFORE_DATA.len()
+    + "}\n".len();
+
+/// The bytes of the JSON line of a message whose tags take `tags_text` bytes in it, newline included.
+pub(crate) fn line_len(seq: Seq, tags_text: u64, data_len: u64) -> u64 {
+    let digits = u64::from(seq.get().checked_ilog10().unwrap_or(0)) + 1;
+    FIXED_BYTES as u64 + digits + tags_text + data_len
+}
+
+/// The envelopes of messages that were just appended with the same tags, without reading them: what a reader gets.
+#[derive(Debug)]
+pub struct Envelopes {
+    /// The tags as they stand in each of them.
+    tags_text: String,
+}
+
+impl Envelopes {
+    /// For messages with these tags.
+    pub fn new<T: AsRef<str>>(tags: &[T]) -> Self {
+        let mut tags_text = String::new();
+        write_tags(&mut tags_text, tags.iter().map(AsRef::as_ref));
+        Self { tags_text }
+    }
+
+    /// The bytes of one envelope as a JSON line, newline included.
+    pub fn line_len(&self, receipt: Receipt, document: &Document<'_>) -> u64 {
+        line_len(receipt.seq, self.tags_text.len() as u64, document.as_str().len() as u64)
+    }
+
+    /// Appends one envelope to `out`, without a newline.
+    pub fn write_json(&self, out: &mut String, receipt: Receipt, document: &Document<'_>) {
+        write_head(out, receipt);
+        out.push_str(&self.tags_text);
+        out.push_str(BEFORE_DATA);
+        out.push_str(document.as_str());
+        out.push('}');
+    }
+}
+
+/// Appends the envelope up to its first tag.
+fn write_head(out: &mut String, receipt: Receipt) {
+    out.push_str("{\"seq\":");
+    // Writing into a String can't fail.
+    let _ = write!(out, "{}", receipt.seq);
+    out.push_str(",\"time\":\"");
+    // Digits and punctuation are UTF-8.
+    out.push_str(std::str::from_utf8(&receipt.time.rfc3339()).unwrap_or_default());
+    out.push_str("\",\"meta\":{\"tags\":[");
+}
+
 /// Appends `"a","b"` for the tags to `out`.
 pub(crate) fn write_tags<'a>(out: &mut String, tags: impl Iterator<Item = &'a str>) {
     for (i, tag) in tags.enumerate() {
         if i > 0 {
             out.push(',');
         }
-        // A string always has a JSON form.
-        out.push_str(&serde_json::to_string(tag).unwrap_or_default());
+        if tag.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            out.push('"');
+            out.push_str(tag);
+            out.push('"');
+        } else {
+            // A string always has a JSON form.
+            out.push_str(&serde_json::to_string(tag).unwrap_or_default());
+        }
     }
 }

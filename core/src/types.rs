@@ -78,6 +78,32 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// The text that is displayed. Every message read as an envelope goes through here, so it is done by hand.
+    pub(crate) fn rfc3339(self) -> [u8; 30] {
+        const DAY: u64 = 86_400;
+        let seconds = self.0 / 1_000_000_000;
+        let (days, of_day) = (seconds / DAY, seconds % DAY);
+        // Years from March on, so that a leap day is the last of its year. The 400 years that begin on 0000-03-01 have
+        // 146,097 days, and 1970-01-01 is day 719,468 of the calendar. No time we hold is before 1970.
+        let day = days + 719_468;
+        let (era, of_era) = (day / 146_097, day % 146_097);
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        put_digits(&mut text[..4], year);
+        put_digits(&mut text[5..7], month);
+        put_digits(&mut text[8..10], day_of_month);
+        put_digits(&mut text[11..13], of_day / 3600);
+        put_digits(&mut text[14..16], of_day / 60 % 60);
+        put_digits(&mut text[17..19], of_day % 60);
+        put_digits(&mut text[20..29], self.0 % 1_000_000_000);
+        text
+    }
+
     /// Reads an RFC 3339 time such as `2026-03-01T12:00:00Z`.
     ///
     /// # Errors
@@ -108,11 +134,17 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PRINTER: jiff::fmt::temporal::DateTimePrinter =
-            jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9));
-        // A u64 of nanoseconds ends in the year 2554, well inside jiff's range.
-        let stamp = jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_err(|_| fmt::Error)?;
-        PRINTER.print_timestamp(&stamp, jiff::fmt::StdFmtWrite(f)).map_err(|_| fmt::Error)
+        let text = self.rfc3339();
+        // Digits and punctuation are UTF-8.
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Writes `value` in decimal so that it fills `place`, zeros first.
+fn put_digits(place: &mut [u8], mut value: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 
@@ -160,4 +192,31 @@ pub struct Receipt {
     pub seq: Seq,
     /// The message's time.
     pub time: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn by_jiff(nanos: u64) -> String {
+        let printer = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9));
+        printer.timestamp_to_string(&jiff::Timestamp::from_nanosecond(nanos.into()).unwrap())
+    }
+
+    #[test]
+    fn every_day_and_the_ends_of_the_range_are_displayed_as_jiff_does() {
+        const DAY: u64 = 86_400_000_000_000;
+        for nanos in (0..u64::MAX / DAY).map(|day| day * DAY).chain([1, DAY - 1, u64::MAX]) {
+            assert_eq!(Timestamp::from_nanos(nanos).to_string(), by_jiff(nanos));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_is_displayed_as_jiff_does(nanos: u64) {
+            prop_assert_eq!(Timestamp::from_nanos(nanos).to_string(), by_jiff(nanos));
+        }
+    }
 }

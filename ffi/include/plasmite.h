@@ -40,7 +40,8 @@
  *   a stream goes on after its pool and its client were freed.
  *
  * Threads. Any number of threads may use one handle at the same time; no call holds up another but for the copying of
- *   a message. Freeing a handle while another thread is in a call with it is the one thing you must not do.
+ *   a message. Freeing a handle while another thread is in a call with it, a waiting one included, is the one thing you
+ *   must not do: wait in slices (plsm_stream_read), and let the waiting thread be done before you free.
  *
  * Fork. Handles work in a forked child too, independently of the parent (a stream goes on from where it was). The
  *   exception is a stream that another thread was reading from at the moment of the fork: open a new one.
@@ -59,28 +60,41 @@ extern "C" {
 #endif
 
 /* The version of the ABI this header describes. It grows with every addition; nothing is ever changed or taken away. */
-#define PLSM_ABI_VERSION 1
+#define PLSM_ABI_VERSION 2
+
+/* As json_len: the JSON text ends in a NUL, which is looked for. */
+#define PLSM_TO_NUL ((size_t)-1)
 
 /* The size of a pool when none is asked for, in bytes. */
 #define PLSM_DEFAULT_POOL_SIZE_BYTES 1048576
 
 /* ---------------------------------------------------------------------------------------------------- types */
 
-/* A pool directory, which need not exist. Holds no file open. */
+/* A pool directory, which need not exist. Holds no file open, and no lock. Any thread may use it at any time. From
+ * plsm_client_new; free it with plsm_client_free, before its pools or after them. */
 typedef struct plsm_client plsm_client_t;
 
-/* An open pool. */
+/* An open pool: a descriptor, and a mapping of its file. Any number of threads may use it at the same time. From
+ * plsm_pool_create, _open or _open_or_create; free it with plsm_pool_free, before its streams or after them. */
 typedef struct plsm_pool plsm_pool_t;
 
-/* A cursor over a pool's messages. Reading consumes nothing; each stream is on its own. Threads that share a stream
- * get different messages. */
+/* A cursor over a pool's messages. Reading consumes nothing; each stream is on its own. Any number of threads may use one
+ * at the same time, and get different messages. It keeps the pool open for itself. From plsm_stream_open, _open_ex or
+ * _open_tagged; free it with plsm_stream_free. */
 typedef struct plsm_stream plsm_stream_t;
 
-/* Bytes from the library. Start with {0}; free with plsm_buf_free, with data and len as they were given to you. */
+/* Bytes from the library. The struct is yours, and filled by a call; start with {0}. The bytes are yours until you free them
+ * with plsm_buf_free, with data and len as they were given to you; they depend on no handle. Not for several threads at once. */
 typedef struct plsm_buf {
     uint8_t *data; /* no NUL at the end; NULL when len is 0 */
     size_t len;
 } plsm_buf_t;
+
+/* What an append gave a message. */
+typedef struct plsm_receipt {
+    uint64_t seq;
+    uint64_t time_ns; /* nanoseconds since 1970-01-01T00:00:00Z */
+} plsm_receipt_t;
 
 /* The kinds of errors: the values of plsm_error_t.kind. */
 enum {
@@ -95,7 +109,8 @@ enum {
     PLSM_ERR_RETENTION_GAP = 9   /* messages were overwritten before the stream read them; seq is the first of them */
 };
 
-/* An error. Read it, don't change it; free it with plsm_error_free. */
+/* An error. Read it (from any thread), don't change it; free it, with its strings, with plsm_error_free. It depends on no
+ * handle. */
 typedef struct plsm_error {
     int32_t kind;       /* PLSM_ERR_... */
     char *message;      /* what happened, with which values, and what to do; never NULL */
@@ -122,7 +137,7 @@ enum {
 enum {
     PLSM_STREAM_END = 0,     /* nothing more to deliver */
     PLSM_STREAM_MESSAGE = 1, /* the buffer is filled */
-    PLSM_STREAM_AGAIN = 2    /* plsm_stream_read only: nothing came in wait_ms, something may come later */
+    PLSM_STREAM_AGAIN = 2    /* plsm_stream_read only: nothing came in wait_ms or before a signal, something may come later */
 };
 
 /* From where and how a stream reads. Start with {0} and set struct_size to sizeof(plsm_stream_options_t). */
@@ -152,6 +167,7 @@ uint32_t plsm_abi_version(void);
  * Errors: USAGE for an empty pool_dir, or NULL without a home directory. */
 int plsm_client_new(const char *pool_dir, plsm_client_t **out_client, plsm_error_t **out_err);
 
+/* Frees a client; its pools stay open. NULL is fine. */
 void plsm_client_free(plsm_client_t *client);
 
 /* ---------------------------------------------------------------------------------------------------- pools
@@ -187,6 +203,7 @@ int plsm_pool_delete(plsm_client_t *client, const char *pool_ref, plsm_error_t *
  * Errors: PERMISSION or IO when the directory can't be read. */
 int plsm_pool_list_json(plsm_client_t *client, plsm_buf_t *out_json, plsm_error_t **out_err);
 
+/* Closes a pool; its streams go on. NULL is fine. */
 void plsm_pool_free(plsm_pool_t *pool);
 
 /* The facts of a pool as one JSON object: "name", "path", "size_bytes", "ring_bytes", "used_bytes",
@@ -204,7 +221,7 @@ int plsm_pool_info_json(plsm_pool_t *pool, plsm_buf_t *out_json, plsm_error_t **
  */
 
 /* Appends one JSON object as a message. When this returns, every reader of every process sees it.
- *   json_bytes, json_len  one JSON object in UTF-8, no NUL needed; whitespace around it is fine
+ *   json_bytes, json_len  one JSON object in UTF-8, no NUL needed (unless json_len is PLSM_TO_NUL); whitespace around it is fine
  *   tags, tags_len        tags of 1 to 255 bytes; order and duplicates are kept. NULL is fine when tags_len is 0
  *   durability            PLSM_DURABILITY_...
  *   out_message           the envelope of the new message
@@ -213,8 +230,15 @@ int plsm_pool_info_json(plsm_pool_t *pool, plsm_buf_t *out_json, plsm_error_t **
 int plsm_pool_append_json(plsm_pool_t *pool, const uint8_t *json_bytes, size_t json_len, const char **tags,
                           size_t tags_len, uint32_t durability, plsm_buf_t *out_message, plsm_error_t **out_err);
 
+/* The same without the envelope, for who needs no more than its seq and time, or nothing at all: there is nothing to free.
+ *   out_receipt           may be NULL; {0, 0} when the call failed
+ * Errors: as plsm_pool_append_json. */
+int plsm_pool_append(plsm_pool_t *pool, const uint8_t *json_bytes, size_t json_len, const char **tags, size_t tags_len,
+                     uint32_t durability, plsm_receipt_t *out_receipt, plsm_error_t **out_err);
+
 /* Appends many messages at once, faster than one by one: all of them with consecutive seqs, or none.
- *   json_bytes, json_len  JSON objects one after the other: JSON Lines, concatenated or pretty-printed; may be empty
+ *   json_bytes, json_len  JSON objects one after the other (JSON Lines, concatenated or pretty-printed; may be empty), or one
+ *                         JSON array of objects
  *   tags, tags_len        the tags of every one of them
  *   out_lines             their envelopes as JSON Lines, in order; an empty buffer when there was no object
  * Errors: as plsm_pool_append_json; offset counts from json_bytes. */
@@ -227,7 +251,7 @@ int plsm_pool_append_batch(plsm_pool_t *pool, const uint8_t *json_bytes, size_t 
 int plsm_pool_get_json(plsm_pool_t *pool, uint64_t seq, plsm_buf_t *out_message, plsm_error_t **out_err);
 
 /* Waits until the pool has a message newer than seen_seq (0: any). timeout_ms counts when has_timeout is not 0.
- * Returns 1 when there is one, 0 when the time is over, -1 on an error.
+ * Returns 1 when there is one, 0 when the time is over or a signal handler ran in this thread meanwhile, -1 on an error.
  * Errors: NOT_FOUND when the pool was deleted; CORRUPT. */
 int plsm_pool_wait(plsm_pool_t *pool, uint64_t seen_seq, uint64_t timeout_ms, uint32_t has_timeout,
                    plsm_error_t **out_err);
@@ -256,31 +280,36 @@ int plsm_stream_open_tagged(plsm_pool_t *pool, const plsm_stream_options_t *opti
  * Errors: RETENTION_GAP under PLSM_GAP_ERROR; NOT_FOUND when the pool was deleted; CORRUPT. */
 int plsm_stream_next(plsm_stream_t *stream, plsm_buf_t *out_message, plsm_error_t **out_err);
 
-/* All messages that are there, as JSON Lines; when there is none, waits for one. Good for throughput, and for waiting in
- * slices between which a program looks at its signals. The stream's own timeout does not count here.
+/* All messages that are there, as JSON Lines; when there is none, waits for one. Good for throughput, and for programs that
+ * look at their signals: a signal handler that runs in this thread ends the wait. (One that runs just before the thread falls
+ * asleep does not, so wait in slices.) The stream's own timeout does not count here.
  *   max_messages  take at most so many; 0: no limit
  *   max_bytes     take no more once the lines have so many bytes (one message is taken whatever its size); 0: no limit
  *   wait_ms       how long to wait for the first, in milliseconds; 0: don't; UINT64_MAX: for ever
- * Returns PLSM_STREAM_MESSAGE, PLSM_STREAM_AGAIN when the time is over, PLSM_STREAM_END when nothing will come any more, -1.
+ * Returns PLSM_STREAM_MESSAGE, PLSM_STREAM_AGAIN when the time is over or a signal handler ran, PLSM_STREAM_END when nothing
+ * will come any more, -1.
  * Errors: as plsm_stream_next; what was read before the error is delivered first. */
 int plsm_stream_read(plsm_stream_t *stream, uint64_t max_messages, uint64_t max_bytes, uint64_t wait_ms,
                      plsm_buf_t *out_lines, plsm_error_t **out_err);
 
 /* A file descriptor for event loops (poll, epoll, asyncio): readable when plsm_stream_read should be called, with wait_ms 0.
  * It stays readable until such a call has returned PLSM_STREAM_AGAIN, and becomes so again when messages come or the pool is
- * deleted. Only poll it: don't read it, and don't close it, it goes with the stream. The first call starts a thread that
- * sleeps in the stream's stead; a forked child has no such thread, and opens a new stream.
+ * deleted. Only poll it: don't read it, and don't close it, it goes with the stream. One thread of the library sleeps for all
+ * streams of a pool that are polled, and ends after the last of them; it takes no signals. A forked child has no such thread,
+ * and opens a new stream.
  * Errors: IO when there are too many files or threads; USAGE in a forked child. */
 int plsm_stream_fd(plsm_stream_t *stream, int *out_fd, plsm_error_t **out_err);
 
+/* Frees a stream, and closes its descriptor. NULL is fine. */
 void plsm_stream_free(plsm_stream_t *stream);
 
 /* -------------------------------------------------------------------------------------------------- freeing */
 
-/* Frees the bytes and sets the struct to {NULL, 0}, so that freeing it twice is harmless. The struct itself is yours. */
+/* Frees the bytes and sets the struct to {NULL, 0}, so that freeing it twice is harmless. The struct itself is yours. NULL is
+ * fine. */
 void plsm_buf_free(plsm_buf_t *buf);
 
-/* Frees an error with its strings. */
+/* Frees an error with its strings. NULL is fine. */
 void plsm_error_free(plsm_error_t *error);
 
 #ifdef __cplusplus

@@ -59,6 +59,23 @@ pub(crate) unsafe fn array<'a, T>(items: *const T, len: usize, name: &str) -> Re
     Ok(unsafe { slice::from_raw_parts(items, len) })
 }
 
+/// As `json_len`: the text ends in a NUL.
+const TO_NUL: usize = usize::MAX;
+
+/// JSON text: `len` bytes, or up to its NUL.
+///
+/// # Safety
+/// As [`array()`], or as [`c_bytes`] for [`TO_NUL`].
+pub(crate) unsafe fn json<'a>(text: *const u8, len: usize) -> Result<&'a [u8]> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match len {
+            TO_NUL => c_bytes(text.cast(), "json_bytes"),
+            _ => array(text, len, "json_bytes"),
+        }
+    }
+}
+
 /// Tags; none when `len` is 0.
 ///
 /// # Safety

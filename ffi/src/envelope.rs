@@ -1,39 +1,33 @@
 //! JSON that the ABI hands out.
 
-use std::fmt::Write as _;
-
-use plasmite_core::json::Document;
-use plasmite_core::{Error, Info, Listed, Message, Receipt};
+use plasmite_core::json::{Document, Placed};
+use plasmite_core::{Envelopes, Error, Info, Listed, Message, Receipt};
 use serde_json::Value;
 
-/// Bytes of an envelope besides its tags and data: the fixed text and the longest seq.
-const ENVELOPE_BYTES: usize = 96;
+/// The envelope of a message just appended: what a reader gets, without reading it.
+pub(crate) fn of_appended(receipt: Receipt, tags: &[&str], document: &Document<'_>) -> String {
+    let envelopes = Envelopes::new(tags);
+    let line_len = envelopes.line_len(receipt, document) as usize;
+    let mut text = String::with_capacity(line_len.saturating_sub(1));
+    envelopes.write_json(&mut text, receipt, document);
+    text
+}
 
-/// Appends the envelope of a message just appended to `out`: what a reader gets, without reading it.
-pub(crate) fn write_appended(
-    out: &mut String,
-    receipt: Receipt,
+/// The envelopes of a batch just appended, as JSON Lines.
+pub(crate) fn lines_of_appended(
+    receipts: &[Receipt],
     tags: &[&str],
-    document: &Document<'_>,
-) {
-    let data = document.as_str();
-    out.reserve(ENVELOPE_BYTES + data.len() + tags.iter().map(|tag| tag.len() + 3).sum::<usize>());
-    // Writing into a String can't fail.
-    let _ = write!(
-        out,
-        "{{\"seq\":{},\"time\":\"{}\",\"meta\":{{\"tags\":[",
-        receipt.seq, receipt.time
-    );
-    for (i, tag) in tags.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        // A string always has a JSON form.
-        out.push_str(&serde_json::to_string(tag).unwrap_or_default());
+    documents: &[Placed<'_>],
+) -> String {
+    let envelopes = Envelopes::new(tags);
+    let appended = || receipts.iter().zip(documents);
+    let len: u64 = appended().map(|(r, placed)| envelopes.line_len(*r, &placed.document)).sum();
+    let mut lines = String::with_capacity(len as usize);
+    for (receipt, placed) in appended() {
+        envelopes.write_json(&mut lines, *receipt, &placed.document);
+        lines.push('\n');
     }
-    out.push_str("]},\"data\":");
-    out.push_str(data);
-    out.push('}');
+    lines
 }
 
 /// The envelope of a message that was read, in a string of just its size.

@@ -19,6 +19,7 @@ mod readiness;
 mod stream;
 mod stream_open;
 mod version;
+mod watch;
 
 pub use buffers::{Buf, plsm_buf_free};
 pub use client::{
@@ -28,8 +29,8 @@ pub use client::{
 pub use error::{CError, plsm_error_free};
 pub use handles::{ClientHandle, PoolHandle, StreamHandle};
 pub use pool::{
-    plsm_pool_append_batch, plsm_pool_append_json, plsm_pool_free, plsm_pool_get_json,
-    plsm_pool_info_json, plsm_pool_wait,
+    CReceipt, plsm_pool_append, plsm_pool_append_batch, plsm_pool_append_json, plsm_pool_free,
+    plsm_pool_get_json, plsm_pool_info_json, plsm_pool_wait,
 };
 pub use stream::{plsm_stream_fd, plsm_stream_free, plsm_stream_next, plsm_stream_read};
 pub use stream_open::{

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use plasmite_core::{Error, Message, Pool, Result, Tail, TailOptions};
+use plasmite_core::{Error, Message, Pool, Result, Tail, TailOptions, Waited};
 
 use crate::args::{Out, borrow};
 use crate::buffers::Buf;
@@ -51,6 +51,13 @@ struct Limits {
     bytes: u64,
 }
 
+/// What a signal handler that runs during a wait does to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signals {
+    Nothing,
+    EndTheWait,
+}
+
 /// What came of waiting for a message.
 enum Step<T> {
     Got(T),
@@ -68,7 +75,7 @@ impl Stream {
     fn fd(&self) -> Result<RawFd> {
         if self.readiness.get().is_none() {
             // Of two threads that come here at once, one is in vain.
-            let _ = self.readiness.set(Readiness::new(self.pool.clone())?);
+            let _ = self.readiness.set(Readiness::new(&self.pool)?);
         }
         self.readiness.get().map_or(Ok(-1), Readiness::fd)
     }
@@ -77,10 +84,11 @@ impl Stream {
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is there, or waits until `take` finds something.
+    /// Takes what is there, or waits until `take` finds something, or until a signal handler ran if that is to end the wait.
     fn wait_for<T>(
         &self,
         timeout: Option<Duration>,
+        signals: Signals,
         take: impl Fn(&mut Cursor) -> Result<Option<T>>,
     ) -> Result<Step<T>> {
         let mut end = None;
@@ -103,11 +111,18 @@ impl Stream {
             // Messages that `take` has no use for do not lengthen the wait.
             if left == Some(Duration::ZERO) {
                 if let Some(readiness) = self.readiness.get() {
+                    // Nobody who waits elsewhere tells this stream of a file that was removed.
+                    self.pool.check_alive()?;
                     readiness.found_nothing_after(seen);
                 }
                 return Ok(Step::Nothing);
             }
-            self.pool.wait(seen, Some(left.map_or(LOOK, |left| left.min(LOOK))))?;
+            let look = left.map_or(LOOK, |left| left.min(LOOK));
+            if self.pool.wait_or_signal(seen, Some(look))? == Waited::Interrupted
+                && signals == Signals::EndTheWait
+            {
+                return Ok(Step::Nothing);
+            }
         }
     }
 }
@@ -162,7 +177,7 @@ pub unsafe extern "C" fn plsm_stream_next(
         fallible(out_err, || {
             let out = Out::new(out_message, "out_message", Buf::EMPTY)?;
             let stream = &borrow(stream, "stream")?.0;
-            Ok(match stream.wait_for(stream.timeout, Cursor::next_envelope)? {
+            Ok(match stream.wait_for(stream.timeout, Signals::Nothing, Cursor::next_envelope)? {
                 Step::Got(envelope) => {
                     out.set(envelope.into());
                     MESSAGE
@@ -191,7 +206,8 @@ pub unsafe extern "C" fn plsm_stream_read(
             let or_all = |limit: u64| if limit == 0 { u64::MAX } else { limit };
             let limits = Limits { messages: or_all(max_messages), bytes: or_all(max_bytes) };
             let wait = (wait_ms != u64::MAX).then(|| Duration::from_millis(wait_ms));
-            Ok(match stream.wait_for(wait, |cursor| cursor.next_lines(limits))? {
+            let take = |cursor: &mut Cursor| cursor.next_lines(limits);
+            Ok(match stream.wait_for(wait, Signals::EndTheWait, take)? {
                 Step::Got(lines) => {
                     out.set(lines.into());
                     MESSAGE

@@ -1,6 +1,8 @@
 /* What is appended comes back as it was written; what can't be appended is refused with the reason. */
 #include "check.h"
 
+#include <time.h>
+
 static const char *data = "{\"z\":1,\"a\":12345678901234567890123,\"a\":1.50,\"s\":\"\\u00e9\\n\"}";
 
 static void data_comes_back_as_written(plsm_pool_t *pool)
@@ -42,7 +44,7 @@ static void what_is_no_object_is_refused(plsm_pool_t *pool)
     refuse(pool, "", 0, "invalid json", 1);
     refuse(pool, "{\"a\":\"\xff\"}", 9, "UTF-8", 1);
     refuse(pool, "{}\0", 3, "invalid json", 1);
-    refuse(pool, "{}", (size_t)-1, "length", 0);
+    refuse(pool, "{}", (size_t)-2, "length", 0);
 }
 
 static void bad_tags_and_durability_are_refused(plsm_pool_t *pool)
@@ -63,6 +65,36 @@ static void bad_tags_and_durability_are_refused(plsm_pool_t *pool)
     plsm_error_free(error);
     CHECK(plsm_pool_append_json(pool, json, 2, NULL, 0, PLSM_DURABILITY_FLUSH, &message, &error) == 0);
     plsm_buf_free(&message);
+}
+
+static void a_receipt_tells_the_seq_and_the_time(plsm_pool_t *pool)
+{
+    plsm_receipt_t receipt = {9, 9}, next;
+    plsm_buf_t message = {NULL, 0};
+    plsm_error_t *error = NULL;
+    const char *tags[] = {"t"};
+    char start[80];
+    struct tm day;
+    CHECK(plsm_pool_append(pool, (const uint8_t *)"{\"a\":1}", PLSM_TO_NUL, tags, 1, 0, &receipt, &error) == 0);
+    CHECK(plsm_pool_get_json(pool, receipt.seq, &message, NULL) == 0);
+    CHECK(ends_in(&message, "Z\",\"meta\":{\"tags\":[\"t\"]},\"data\":{\"a\":1}}"));
+    time_t seconds = (time_t)(receipt.time_ns / 1000000000);
+    CHECK(gmtime_r(&seconds, &day) != NULL && strftime(start, sizeof start, "%Y-%m-%dT%H:%M:%S", &day) == 19);
+    char wanted[200];
+    snprintf(wanted, sizeof wanted, "{\"seq\":%llu,\"time\":\"%s.%09lluZ\"", (unsigned long long)receipt.seq, start,
+             (unsigned long long)(receipt.time_ns % 1000000000));
+    CHECK(begins_with(&message, wanted));
+    plsm_buf_free(&message);
+    CHECK(plsm_pool_append(pool, (const uint8_t *)"{}x", 2, NULL, 0, PLSM_DURABILITY_FLUSH, &next, NULL) == 0);
+    CHECK(next.seq == receipt.seq + 1 && next.time_ns >= receipt.time_ns);
+    CHECK(plsm_pool_append(pool, (const uint8_t *)"{}", 2, NULL, 0, 0, NULL, NULL) == 0);
+    CHECK_FAILS(plsm_pool_append(pool, (const uint8_t *)"{}x", PLSM_TO_NUL, NULL, 0, 0, &next, &error), error,
+                PLSM_ERR_USAGE, "invalid json");
+    CHECK(next.seq == 0 && next.time_ns == 0 && error->offset == 2);
+    plsm_error_free(error);
+    CHECK_FAILS(plsm_pool_append(pool, (const uint8_t *)"{}", 2, NULL, 0, 7, NULL, &error), error, PLSM_ERR_USAGE,
+                "durability=7");
+    plsm_error_free(error);
 }
 
 static void a_message_larger_than_the_pool_is_refused(plsm_client_t *client)
@@ -101,6 +133,7 @@ int main(int argc, char **argv)
     data_comes_back_as_written(pool);
     what_is_no_object_is_refused(pool);
     bad_tags_and_durability_are_refused(pool);
+    a_receipt_tells_the_seq_and_the_time(pool);
     a_message_larger_than_the_pool_is_refused(client);
     a_missing_message_is_not_found(pool);
     plsm_pool_free(pool);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else built now, which `cargo test -p plasmite-ffi`
@@ -30,19 +30,8 @@ fn library_dir() -> &'static Path {
     })
 }
 
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
-
 /// Compiles `tests/NAME.c` with `compiler`, and runs it with a directory of its own.
 fn compile_and_run(name: &str, compiler: &[&str], extra: &[&str], link: &[&str]) {
-    if !has(compiler[0]) {
-        return;
-    }
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join(name);
@@ -109,9 +98,6 @@ fn the_static_library_links() {
 
 #[test]
 fn the_library_exports_what_the_header_declares_and_nothing_else() {
-    if !has("nm") {
-        return;
-    }
     let header = include_str!("../include/plasmite.h");
     let declared: BTreeSet<String> = header
         .lines()

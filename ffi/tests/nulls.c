@@ -29,6 +29,8 @@ int main(int argc, char **argv)
     NULL_IS_REFUSED(plsm_pool_open(NULL, "docs", &no_pool, &error), "client");
     NULL_IS_REFUSED(plsm_pool_open(client, NULL, &no_pool, &error), "pool_ref");
     NULL_IS_REFUSED(plsm_pool_open(client, "docs", NULL, &error), "out_pool");
+    NULL_IS_REFUSED(plsm_pool_open_or_create(NULL, "x", 0, &no_pool, &error), "client");
+    NULL_IS_REFUSED(plsm_pool_open_or_create(client, NULL, 0, &no_pool, &error), "pool_ref");
     NULL_IS_REFUSED(plsm_pool_open_or_create(client, "x", 0, NULL, &error), "out_pool");
     NULL_IS_REFUSED(plsm_pool_delete(NULL, "docs", &error), "client");
     NULL_IS_REFUSED(plsm_pool_delete(client, NULL, &error), "pool_ref");
@@ -41,6 +43,11 @@ int main(int argc, char **argv)
     NULL_IS_REFUSED(plsm_pool_append_json(pool, NULL, 0, NULL, 0, 0, &buf, &error), "json_bytes");
     NULL_IS_REFUSED(plsm_pool_append_json(pool, json, 2, NULL, 1, 0, &buf, &error), "tags");
     NULL_IS_REFUSED(plsm_pool_append_json(pool, json, 2, tags, 1, 0, NULL, &error), "out_message");
+    NULL_IS_REFUSED(plsm_pool_append(NULL, json, 2, NULL, 0, 0, NULL, &error), "pool");
+    NULL_IS_REFUSED(plsm_pool_append(pool, NULL, 2, NULL, 0, 0, NULL, &error), "json_bytes");
+    NULL_IS_REFUSED(plsm_pool_append(pool, NULL, PLSM_TO_NUL, NULL, 0, 0, NULL, &error), "json_bytes");
+    NULL_IS_REFUSED(plsm_pool_append(pool, json, 2, NULL, 1, 0, NULL, &error), "tags");
+    NULL_IS_REFUSED(plsm_pool_append_batch(pool, NULL, 2, NULL, 0, 0, &buf, &error), "json_bytes");
     NULL_IS_REFUSED(plsm_pool_append_batch(NULL, json, 2, NULL, 0, 0, &buf, &error), "pool");
     NULL_IS_REFUSED(plsm_pool_append_batch(pool, json, 2, NULL, 0, 0, NULL, &error), "out_lines");
     NULL_IS_REFUSED(plsm_pool_get_json(NULL, 1, &buf, &error), "pool");
@@ -51,6 +58,9 @@ int main(int argc, char **argv)
     NULL_IS_REFUSED(plsm_stream_open_ex(NULL, &options, &stream, &error), "pool");
     NULL_IS_REFUSED(plsm_stream_open_ex(pool, NULL, &stream, &error), "options");
     NULL_IS_REFUSED(plsm_stream_open_ex(pool, &options, NULL, &error), "out_stream");
+    NULL_IS_REFUSED(plsm_stream_open_tagged(NULL, &options, NULL, 0, &stream, &error), "pool");
+    NULL_IS_REFUSED(plsm_stream_open_tagged(pool, NULL, NULL, 0, &stream, &error), "options");
+    NULL_IS_REFUSED(plsm_stream_open_tagged(pool, &options, NULL, 0, NULL, &error), "out_stream");
     NULL_IS_REFUSED(plsm_stream_open_tagged(pool, &options, NULL, 1, &stream, &error), "tags");
     NULL_IS_REFUSED(plsm_stream_next(NULL, &buf, &error), "stream");
     NULL_IS_REFUSED(plsm_stream_read(NULL, 0, 0, 0, &buf, &error), "stream");

@@ -2,6 +2,8 @@
 #include "check.h"
 
 #include <poll.h>
+#include <signal.h>
+#include <sys/time.h>
 #include <time.h>
 
 static plsm_stream_options_t options(void)
@@ -179,8 +181,16 @@ static void a_read_takes_many(plsm_client_t *client)
     CHECK_FAILS(plsm_pool_append_batch(pool, (const uint8_t *)"{} {", 4, NULL, 0, 0, &lines, &error), error,
                 PLSM_ERR_USAGE, "unfinished");
     plsm_error_free(error);
+    text = "[{\"n\":4}, {}]";
+    CHECK(plsm_pool_append_batch(pool, (const uint8_t *)text, PLSM_TO_NUL, NULL, 0, 0, &lines, &error) == 0);
+    CHECK(begins_with(&lines, "{\"seq\":4,") && ends_in(&lines, "\"data\":{}}\n"));
+    plsm_buf_free(&lines);
+    CHECK_FAILS(plsm_pool_append_batch(pool, (const uint8_t *)"[{},7]", 6, NULL, 0, 0, &lines, &error), error,
+                PLSM_ERR_USAGE, "not a number");
+    CHECK(error->has_offset && error->offset == 4 && lines.data == NULL);
+    plsm_error_free(error);
     CHECK(plsm_pool_append_batch(pool, (const uint8_t *)"", 0, NULL, 0, 0, &lines, &error) == 0 && lines.len == 0);
-    CHECK(plsm_pool_wait(pool, 2, 0, 0, NULL) == 1 && plsm_pool_wait(pool, 3, 10, 1, NULL) == 0);
+    CHECK(plsm_pool_wait(pool, 4, 0, 0, NULL) == 1 && plsm_pool_wait(pool, 5, 10, 1, NULL) == 0);
 
     o.gap_policy = PLSM_GAP_ERROR;
     plsm_stream_t *stream = stream_of(pool, &o);
@@ -190,10 +200,13 @@ static void a_read_takes_many(plsm_client_t *client)
     CHECK(plsm_stream_read(stream, 0, 1, 0, &lines, &error) == PLSM_STREAM_MESSAGE);
     CHECK(begins_with(&lines, "{\"seq\":3,") && ends_in(&lines, "\"data\":{\"n\":3}}\n"));
     plsm_buf_free(&lines);
+    CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, &error) == PLSM_STREAM_MESSAGE);
+    CHECK(begins_with(&lines, "{\"seq\":4,") && ends_in(&lines, "\"data\":{}}\n"));
+    plsm_buf_free(&lines);
     CHECK(plsm_stream_read(stream, 0, 0, 20, &lines, &error) == PLSM_STREAM_AGAIN && lines.data == NULL);
     for (int i = 0; i < 500; i++) append(pool, "{\"text\":\"as long as it takes to fill the ring\"}");
     CHECK_FAILS(plsm_stream_read(stream, 0, 0, 0, &lines, &error), error, PLSM_ERR_RETENTION_GAP, "");
-    CHECK(error->seq == 4);
+    CHECK(error->seq == 6);
     plsm_error_free(error);
     CHECK(plsm_stream_read(stream, 0, 0, UINT64_MAX, &lines, &error) == PLSM_STREAM_END);
     plsm_stream_free(stream);
@@ -234,6 +247,101 @@ static void a_descriptor_tells_when_to_read(plsm_client_t *client)
     plsm_pool_free(pool);
 }
 
+/* Ten streams of one pool, two of them opened by another handle, and one that wants a message far ahead. */
+static void descriptors_of_one_pool_wake_together(plsm_client_t *client)
+{
+    plsm_pool_t *pool = pool_of(client, "many", 0), *other = NULL;
+    plsm_stream_t *streams[10];
+    plsm_stream_options_t o = options();
+    plsm_buf_t lines;
+    int fds[10];
+    CHECK(plsm_pool_open(client, "many", &other, NULL) == 0);
+    for (int i = 0; i < 10; i++) {
+        o.has_since = i == 0;
+        o.since_seq = 1000;
+        streams[i] = stream_of(i < 8 ? pool : other, &o);
+        CHECK(plsm_stream_fd(streams[i], &fds[i], NULL) == 0);
+        CHECK(plsm_stream_read(streams[i], 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+    }
+    plsm_pool_free(other);
+    for (int round = 0; round < 50; round++) {
+        append(pool, "{}");
+        for (int i = 1; i < 10; i++) {
+            CHECK(is_readable(fds[i], 5000));
+            CHECK(plsm_stream_read(streams[i], 0, 0, 0, &lines, NULL) == PLSM_STREAM_MESSAGE);
+            CHECK(ends_in(&lines, "\"data\":{}}\n"));
+            plsm_buf_free(&lines);
+            CHECK(plsm_stream_read(streams[i], 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+        }
+        CHECK(!is_readable(fds[0], 0));
+    }
+    for (int i = 0; i < 10; i += 2) plsm_stream_free(streams[i]);
+    append(pool, "{}");
+    for (int i = 1; i < 10; i += 2) CHECK(is_readable(fds[i], 5000));
+    for (int i = 1; i < 10; i += 2) plsm_stream_free(streams[i]);
+    plsm_pool_free(pool);
+}
+
+static void a_descriptor_tells_of_a_file_that_was_removed(plsm_client_t *client, const char *dir)
+{
+    plsm_pool_t *pool = pool_of(client, "removed", 0);
+    plsm_stream_options_t o = options();
+    plsm_stream_t *stream = stream_of(pool, &o);
+    plsm_buf_t lines;
+    plsm_error_t *error = NULL;
+    char path[4096];
+    int fd = -1;
+    CHECK(plsm_stream_fd(stream, &fd, NULL) == 0);
+    CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+    snprintf(path, sizeof path, "%s/removed.plasmite", dir);
+    CHECK(remove(path) == 0);
+    CHECK(is_readable(fd, 5000));
+    CHECK_FAILS(plsm_stream_read(stream, 0, 0, 0, &lines, &error), error, PLSM_ERR_NOT_FOUND, "deleted");
+    plsm_error_free(error);
+    plsm_stream_free(stream);
+    plsm_pool_free(pool);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+static void a_signal_handler_ends_a_wait(plsm_client_t *client)
+{
+    plsm_pool_t *pool = pool_of(client, "signals", 0);
+    plsm_stream_options_t o = options();
+    o.has_timeout = 0;
+    plsm_stream_t *stream = stream_of(pool, &o);
+    plsm_buf_t lines;
+    struct sigaction action;
+    struct itimerval soon;
+    memset(&action, 0, sizeof action);
+    memset(&soon, 0, sizeof soon);
+    action.sa_handler = count_signal;
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    /* Again and again, for the case that the first one comes before the sleep. */
+    soon.it_value.tv_usec = soon.it_interval.tv_usec = 50000;
+    CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    CHECK(plsm_stream_read(stream, 0, 0, UINT64_MAX, &lines, NULL) == PLSM_STREAM_AGAIN && lines.data == NULL);
+    CHECK(plsm_pool_wait(pool, 0, 0, 0, NULL) == 0);
+    CHECK(signals >= 2);
+    /* But not the wait of the other function, whose 0 is the end. */
+    o.has_timeout = 1;
+    o.timeout_ms = 300;
+    plsm_stream_t *patient = stream_of(pool, &o);
+    double start = now();
+    CHECK(next_seq(patient) == 0 && now() - start > 0.29);
+    memset(&soon, 0, sizeof soon);
+    CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    plsm_stream_free(patient);
+    plsm_stream_free(stream);
+    plsm_pool_free(pool);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -247,6 +355,9 @@ int main(int argc, char **argv)
     tags_are_all_wanted(client);
     a_read_takes_many(client);
     a_descriptor_tells_when_to_read(client);
+    descriptors_of_one_pool_wake_together(client);
+    a_descriptor_tells_of_a_file_that_was_removed(client, argv[1]);
+    a_signal_handler_ends_a_wait(client);
     plsm_pool_free(pool);
     plsm_client_free(client);
     return 0;

@@ -156,14 +156,11 @@ pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Resul
 
 /// Bytes of a message's JSON line, newline included. `tag_bytes` as they lie in the frame.
 pub(crate) fn line_len(seq: Seq, tag_bytes: &[u8], data_len: u64) -> u64 {
-    const FIXED: usize =
-        r#"{"seq":,"time":"2026-01-01T00:00:00.000000000Z","meta":{"tags":[]},"data":}"#.len() + 1;
-    let digits = u64::from(seq.get().checked_ilog10().unwrap_or(0)) + 1;
     let mut tags_text = 0;
     if !tag_bytes.is_empty() {
         let mut text = String::new();
         crate::message::write_tags(&mut text, tags(tag_bytes));
         tags_text = text.len() as u64;
     }
-    FIXED as u64 + digits + tags_text + data_len
+    crate::message::line_len(seq, tags_text, data_len)
 }

@@ -84,7 +84,7 @@ impl<'a> Document<'a> {
 }
 
 /// Finds what is wrong with a text that [`Document::check`] refused.
-fn explain(text: &[u8]) -> Flaw {
+pub(super) fn explain(text: &[u8]) -> Flaw {
     let Some(&first) = text.first() else {
         return Flaw { at: 0, reason: Reason::Empty };
     };

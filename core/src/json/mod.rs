@@ -3,6 +3,7 @@
 //! `serde_json` and `actson` hold the grammar. This module adds what they leave open (nesting limit,
 //! lone surrogates, UTF-8), removes whitespace between tokens, and cuts streams into documents.
 
+mod batch;
 mod document;
 mod escape;
 mod flaw;
@@ -12,6 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Placed, documents};
 pub use document::Document;
 pub use stream::{DocumentStream, Failure};
 

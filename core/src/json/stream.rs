@@ -277,7 +277,7 @@ impl fmt::Debug for DocumentStream {
 }
 
 /// True for what may stand between documents.
-fn is_gap(byte: u8) -> bool {
+pub(super) fn is_gap(byte: u8) -> bool {
     scan::is_whitespace(byte) || byte == RECORD_SEPARATOR
 }
 

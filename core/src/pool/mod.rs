@@ -29,6 +29,7 @@ pub use info::Info;
 pub use open::OpenOptions;
 pub use search::LogRange;
 pub use tail::{GapPolicy, Tail, TailOptions};
+pub use wait::Waited;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;

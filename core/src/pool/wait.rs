@@ -17,6 +17,17 @@ const LAST_LOOK: Duration = Duration::from_millis(4);
 /// The bit of the waiters word that says that a reader may be asleep. The bits above count wake-ups.
 const ASLEEP: u32 = 1;
 
+/// Why a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is a newer message.
+    Newer,
+    /// The time is over.
+    TimeOut,
+    /// A signal handler ran in this thread while it slept. (One that ran just before it fell asleep is not told.)
+    Interrupted,
+}
+
 impl Pool {
     /// Waits until a message newer than `seen` is committed; `timeout` None waits for ever. False: the time is over.
     ///
@@ -24,12 +35,28 @@ impl Pool {
     /// NotFound when the pool is deleted meanwhile, Corrupt when its file is damaged.
     pub fn wait(&self, seen: Seq, timeout: Option<Duration>) -> Result<bool> {
         let end = timeout.and_then(|t| Instant::now().checked_add(t));
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            match self.wait_or_signal(seen, left)? {
+                Waited::Newer => return Ok(true),
+                Waited::TimeOut => return Ok(false),
+                Waited::Interrupted => {}
+            }
+        }
+    }
+
+    /// The same, but a signal handler ends the wait, so that a program can look at what its handler noted.
+    ///
+    /// # Errors
+    /// As [`Pool::wait`].
+    pub fn wait_or_signal(&self, seen: Seq, timeout: Option<Duration>) -> Result<Waited> {
+        let end = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut look = FIRST_LOOK;
         loop {
             // Without leaving a mark: a mark costs the next writer a system call.
             if self.newest() > seen {
                 self.check_state()?;
-                return Ok(true);
+                return Ok(Waited::Newer);
             }
             // Sequentially consistent with the writer's "store committed, load waiters": one of the two sees the other. What
             // is slept on below is this very value: any wake-up since has changed it.
@@ -44,15 +71,18 @@ impl Pool {
             };
             self.check_state()?;
             if self.newest() > seen {
-                return Ok(true);
+                return Ok(Waited::Newer);
             }
             let left = end.map_or(sleep, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return Ok(false);
+                return Ok(Waited::TimeOut);
             }
-            futex::wait(waiters, mark, sleep.min(left));
+            let interrupted = futex::wait(waiters, mark, sleep.min(left));
             if self.newest() <= seen {
                 self.check_name((self.0.options.clock)())?;
+                if interrupted {
+                    return Ok(Waited::Interrupted);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ static MARK: OnceLock<Option<MmapRaw>> = OnceLock::new();
 /// The number of this process among its forked ancestors. A load of two words; no system call but in the first call.
 ///
 /// The mark lies in a private page that the kernel hands to a child filled with zeros (MADV_WIPEONFORK, madvise(2)).
-pub(crate) fn generation() -> u32 {
+pub fn generation() -> u32 {
     let Some(page) = MARK.get_or_init(new_mark) else {
         // A kernel before 4.14: the pid does as well, for the price of a system call.
         return std::process::id();

@@ -1,5 +1,6 @@
 //! Shared futexes on words of a mapped file (futex(2)).
 
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ pub(crate) fn wake_low(word: &AtomicU64, count: i32) {
     wake_at(low_half(word), count);
 }
 
-/// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
-    wait_at(word.as_ptr(), expected, timeout);
+/// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again. True: a signal handler ran.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) -> bool {
+    wait_at(word.as_ptr(), expected, timeout)
 }
 
 /// Wakes all sleepers of [`wait`].
@@ -28,17 +29,17 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     wake_at(word.as_ptr(), i32::MAX);
 }
 
-fn wait_at(address: *const u32, expected: u32, timeout: Duration) {
+fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> bool {
     let spec = libc::timespec {
         tv_sec: timeout.as_secs().min(i64::MAX as u64) as libc::time_t,
         tv_nsec: timeout.subsec_nanos().into(),
     };
     // SAFETY: the address is that of a live atomic, borrowed by the callers; the kernel only reads it. Another process may
-    // change the word at any time, which is what the call is for. The result does not matter: EINTR, EAGAIN, ETIMEDOUT and
-    // a wake all mean "look again".
-    unsafe {
-        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, expected, &raw const spec);
-    }
+    // change the word at any time, which is what the call is for. EAGAIN, ETIMEDOUT and a wake all mean "look again".
+    let result = unsafe {
+        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, expected, &raw const spec)
+    };
+    result != 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 fn wake_at(address: *const u32, count: i32) {

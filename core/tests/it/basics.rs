@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use plasmite_core::{
-    Client, Durability, Entry, ErrorKind, OpenOptions, Pool, Seq, Timestamp, json::Document,
+    Client, Durability, Entry, Envelopes, ErrorKind, OpenOptions, Pool, Seq, Timestamp,
+    json::Document,
 };
 
 use crate::support::{Dir, KIB, NO_TAGS, put};
@@ -340,4 +341,21 @@ fn a_small_message_costs_at_most_48_bytes() {
     let count = pool.bounds().unwrap().count();
     let each = (1 << 20) as f64 / count as f64 - 100.0;
     assert!(each <= 48.0, "{each}");
+}
+
+#[test]
+fn envelopes_of_appended_messages_are_what_readers_get() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    for tags in [vec![], vec!["a"], vec!["q\"", "\\", "\n", "é\u{1F600}"]] {
+        let envelopes = Envelopes::new(&tags);
+        let document = Document::parse(br#" {"n": 1} "#).unwrap();
+        for _ in 0..12 {
+            let receipt = pool.append_document(&document, &tags, Durability::Fast).unwrap();
+            let mut text = String::new();
+            envelopes.write_json(&mut text, receipt, &document);
+            assert_eq!(text, pool.get(receipt.seq).unwrap().to_json());
+            assert_eq!(envelopes.line_len(receipt, &document), text.len() as u64 + 1);
+        }
+    }
 }

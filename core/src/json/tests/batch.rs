@@ -1,0 +1,70 @@
+use super::super::{Document, documents};
+use super::suite;
+use crate::error::ErrorKind;
+
+fn cut(text: &str) -> Vec<(u64, String)> {
+    let placed = documents(text.as_bytes()).unwrap();
+    placed.iter().map(|p| (p.offset, p.document.as_str().to_owned())).collect()
+}
+
+fn refusal(text: &str) -> (String, u64) {
+    let error = documents(text.as_bytes()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{text}: {error}");
+    (error.message().to_owned(), error.offset().unwrap())
+}
+
+#[test]
+fn a_sequence_and_an_array_hold_the_same_documents() {
+    let wanted = ["{}", r#"{"a":"],{"}"#, r#"{"b":[{}]}"#].map(str::to_owned);
+    for text in
+        ["{}{\"a\":\"],{\"}\n\x1E{ \"b\" : [{}] }\n", " [{} ,\n{\"a\":\"],{\"},{\"b\":[ {}]} ] "]
+    {
+        let documents = cut(text);
+        assert!(documents.iter().map(|d| &d.1).eq(&wanted), "{documents:?}");
+        for (offset, _) in documents {
+            assert_eq!(text.as_bytes()[offset as usize], b'{');
+        }
+    }
+    for text in ["", " \n", "[]", " [ ] "] {
+        assert_eq!(cut(text), []);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    for (text, says, offset) in [
+        ("{} {} [", "must be a JSON object", 6),
+        ("{} {", "unfinished", 4),
+        ("[{},7]", "not a number", 4),
+        ("[{},]", "must be a JSON object", 4),
+        ("[{} {}]", "found '{'", 4),
+        ("[{},{\"a\":}]", "expected value", 9),
+        ("[", "EOF", 1),
+        ("[{}", "EOF", 3),
+        ("[{}] x", "unexpected 'x'", 5),
+        ("[{}][{}]", "unexpected '['", 4),
+        ("[[{}]]", "not an array", 1),
+    ] {
+        let (message, at) = refusal(text);
+        assert!(message.contains(says), "{text}: {message}");
+        assert_eq!(at, offset, "{text}: {message}");
+    }
+}
+
+#[test]
+fn the_suite_is_judged_as_one_by_one() {
+    for (name, text) in suite() {
+        let alone = Document::parse(&text);
+        let in_array = [b"[{},".as_slice(), &text, b"]"].concat();
+        match documents(&in_array) {
+            Ok(placed) if placed.len() == 2 => assert_eq!(Ok(&placed[1].document), alone.as_ref()),
+            // A text with several objects, or with a bracket that closes the array around it.
+            Ok(_) => assert!(alone.is_err(), "{name}"),
+            Err(e) => assert!(alone.is_err() && e.kind() == ErrorKind::Usage, "{name}: {e}"),
+        }
+        match documents(&text) {
+            Ok(placed) => assert!(alone.is_ok() || placed.len() != 1, "{name}"),
+            Err(e) => assert!(alone.is_err() && e.kind() == ErrorKind::Usage, "{name}: {e}"),
+        }
+    }
+}
