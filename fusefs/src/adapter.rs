@@ -15,7 +15,7 @@ use fuser::{
 
 use crate::attr::{Attr, Entry, Kind};
 use crate::errno::{Errno, Reply};
-use crate::tree::{Caller, Change, Listed, MAX_NAME_BYTES, Opened, Read, Tree};
+use crate::tree::{Caller, Change, Listed, MAX_NAME_BYTES, Opened, Read, Tree, Unsynced};
 use crate::views::Chunk;
 use crate::waiters::Notify;
 
@@ -108,6 +108,17 @@ fn reply_chunk(reply: ReplyData, result: Reply<Chunk>) {
     match result {
         Ok(chunk) => reply.data(chunk.as_slice()),
         Err(errno) => reply.error(errno.into()),
+    }
+}
+
+/// Answers when what was written is safe.
+fn reply_synced(reply: ReplyEmpty, unsynced: Option<Unsynced>) {
+    match unsynced {
+        None => reply.ok(),
+        Some(unsynced) => unsynced.sync(Box::new(move |result| match result {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno.into()),
+        })),
     }
 }
 
@@ -228,7 +239,7 @@ impl Filesystem for Adapter {
 
     fn rename(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -242,7 +253,7 @@ impl Filesystem for Adapter {
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
         answer!(
             reply,
-            self.tree.rename((parent.0, name), (newparent.0, newname), no_replace),
+            self.tree.rename((parent.0, name), (newparent.0, newname), no_replace, caller(request)),
             |()| reply.ok()
         );
     }
@@ -309,7 +320,14 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let owner = owner.map_or(u64::from(request.pid()), |owner| owner.0);
-        answer!(reply, self.tree.write(fh.0, offset, data, owner), |n| reply.written(n));
+        match run(|| self.tree.write(fh.0, offset, data, owner, caller(request))) {
+            Ok((n, None)) => reply.written(n),
+            Ok((n, Some(unsynced))) => unsynced.sync(Box::new(move |result| match result {
+                Ok(()) => reply.written(n),
+                Err(errno) => reply.error(errno.into()),
+            })),
+            Err(errno) => reply.error(errno.into()),
+        }
     }
 
     fn flush(
@@ -320,18 +338,22 @@ impl Filesystem for Adapter {
         owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.tree.flush(fh.0, owner.0, caller(request)), |()| reply.ok());
+        answer!(reply, self.tree.flush(fh.0, owner.0, caller(request)), |unsynced| reply_synced(
+            reply, unsynced
+        ));
     }
 
     fn fsync(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.tree.fsync(fh.0), |()| reply.ok());
+        answer!(reply, self.tree.fsync(fh.0, caller(request)), |unsynced| reply_synced(
+            reply, unsynced
+        ));
     }
 
     fn release(
@@ -435,7 +457,7 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(fuser::Errno::EOPNOTSUPP);
+        reply.error(Errno::EOPNOTSUPP.into());
     }
 
     fn getxattr(
@@ -463,7 +485,7 @@ impl Filesystem for Adapter {
     }
 
     fn removexattr(&self, _request: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(fuser::Errno::EOPNOTSUPP);
+        reply.error(Errno::EOPNOTSUPP.into());
     }
 
     fn poll(

@@ -44,6 +44,26 @@ impl Errno {
     pub(crate) const ESPIPE: Self = Self(libc::ESPIPE);
     /// The inode means nothing any more; the kernel looks the path up again.
     pub(crate) const ESTALE: Self = Self(libc::ESTALE);
+    /// The mount has no such thing: other extended attributes than its own.
+    pub(crate) const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
+
+    /// Its name, for those that a write may meet; otherwise its number.
+    pub(crate) fn name(self) -> String {
+        let name = match self.0 {
+            libc::EACCES => "EACCES",
+            libc::EBUSY => "EBUSY",
+            libc::EFBIG => "EFBIG",
+            libc::EINVAL => "EINVAL",
+            libc::EIO => "EIO",
+            libc::ENOENT => "ENOENT",
+            libc::ENOSPC => "ENOSPC",
+            libc::EPERM => "EPERM",
+            libc::EROFS => "EROFS",
+            libc::ESTALE => "ESTALE",
+            other => return other.to_string(),
+        };
+        name.to_owned()
+    }
 }
 
 impl From<&Error> for Errno {

@@ -38,7 +38,7 @@ pub(crate) enum Ino {
     Message(DirId, u64),
     /// A message's data: the seq modulo 2⁴².
     Data(DirId, u64),
-    /// A written name or a log, by its number.
+    /// A written name or a text, by its number.
     Node(DirId, u64),
 }
 
@@ -60,6 +60,8 @@ pub(crate) enum Fixed {
     Info,
     /// `log`, as `stat` shows it; the inodes behind it are nodes.
     Log,
+    /// `errors`, in the same way.
+    Errors,
 }
 
 impl Ino {
@@ -104,15 +106,15 @@ impl Ino {
     }
 }
 
-/// A number for a written name or a log that no other has in this process.
+/// A number for a written name or a text that no other has in this process.
 pub(crate) fn next_node() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn fixed(low: u64) -> Option<Fixed> {
-    use Fixed::{Dir, First, Follow, Info, Latest, Log, Tail};
-    [Dir, First, Latest, Tail, Follow, Info, Log].into_iter().find(|f| *f as u64 == low)
+    use Fixed::{Dir, Errors, First, Follow, Info, Latest, Log, Tail};
+    [Dir, First, Latest, Tail, Follow, Info, Log, Errors].into_iter().find(|f| *f as u64 == low)
 }
 
 /// The newest seq not after `newest` whose low bits are `low`.

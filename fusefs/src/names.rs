@@ -24,6 +24,8 @@ pub(crate) enum Meaning {
     Follow,
     /// `info.json`, the pool's facts.
     Info,
+    /// `errors`, the last refused writes.
+    Errors,
     /// A number that can't be a message's, or a name kept for a view: nothing is there, and nothing may be created.
     Reserved,
     /// A name that can be written.
@@ -51,7 +53,8 @@ pub(crate) fn meaning(name: &OsStr) -> Meaning {
         b"tail" => Meaning::Tail,
         b"follow" => Meaning::Follow,
         b"info.json" => Meaning::Info,
-        b"tags" | b"errors" => Meaning::Reserved,
+        b"errors" => Meaning::Errors,
+        b"tags" => Meaning::Reserved,
         _ if is_draft(bytes) => Meaning::Writable(Sort::Draft),
         _ => match bytes.strip_suffix(b".json") {
             // `0017.json` is no message's name: numbered files can be copied in.

@@ -1,7 +1,7 @@
 //! The pools of the directory as the mount knows them: ids, open handles, open files.
 
 mod janitor;
-mod logs;
+mod texts;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,11 +19,13 @@ use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
+use crate::rejections::Rejections;
 use crate::sync::{lock, read, write};
+use crate::syncs::Syncs;
 use crate::sys;
 use crate::waiters::Waiters;
 
-pub(crate) use logs::LogNodes;
+pub(crate) use texts::TextNodes;
 
 /// What tells a pool file from another one that has, or had, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +51,12 @@ pub(crate) struct PoolDir {
     pub(crate) id: DirId,
     /// Reads and polls that wait for its next message.
     pub(crate) waiters: Arc<Waiters>,
-    /// The inodes of its `log`.
-    pub(crate) logs: Mutex<LogNodes>,
+    /// The inodes of its `log` and `errors`.
+    pub(crate) texts: Mutex<TextNodes>,
+    /// The last refused writes.
+    pub(crate) rejections: Arc<Rejections>,
+    /// Syncs that are asked for.
+    pub(crate) syncs: Arc<Syncs>,
     identity: Identity,
     place: RwLock<Place>,
     slot: Mutex<Slot>,
@@ -263,7 +269,9 @@ impl Pools {
         let dir = Arc::new(PoolDir {
             id: table.free_id()?,
             waiters: Waiters::new(Arc::clone(&self.interrupts)),
-            logs: Mutex::default(),
+            texts: Mutex::default(),
+            rejections: Arc::default(),
+            syncs: Arc::default(),
             identity,
             place: RwLock::new(Place { name: name.to_owned(), path }),
             slot: Mutex::new(Slot { pool: None, used: Instant::now() }),

@@ -51,6 +51,13 @@ fn number(text: &[u8], radix: u32) -> u64 {
     std::str::from_utf8(text).ok().and_then(|t| u64::from_str_radix(t, radix).ok()).unwrap_or(0)
 }
 
+/// The process that a thread belongs to, and the name of its program. None when nothing can be said.
+pub(crate) fn program(tid: u32) -> Option<(u32, String)> {
+    let process = status(tid)?.process;
+    let name = std::fs::read(format!("/proc/{process}/comm")).ok()?;
+    Some((process, String::from_utf8_lossy(name.trim_ascii_end()).into_owned()))
+}
+
 /// True when both threads are known to belong to one process.
 pub(crate) fn same_process(a: u32, b: u32) -> bool {
     a == b || matches!((status(a), status(b)), (Some(a), Some(b)) if a.process == b.process)

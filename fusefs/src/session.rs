@@ -1,10 +1,16 @@
 //! Writing: from the bytes of one open file to messages.
 
+use std::sync::Arc;
+
 use plasmite_core::json::{Document, DocumentStream, Failure};
 use plasmite_core::{Durability, Entry, Pool, Seq};
 
-use crate::errno::{Errno, Reply};
+use crate::errno::Errno;
 use crate::names::Sort;
+use crate::rejections::Refusal;
+
+/// What an operation of a session gives.
+type Outcome<T> = Result<T, Refusal>;
 
 /// Bytes of a session that are kept to be read back.
 const KEPT_BYTES: usize = 64 << 10;
@@ -27,12 +33,22 @@ enum Refused {
 pub(crate) struct Session {
     pool: Pool,
     sort: Sort,
+    /// What every message gets.
+    tags: Arc<[String]>,
     /// The thread that opened the file.
     pub(crate) opener: u32,
-    durability: Durability,
+    /// Each call that appends is to be answered when its messages survive power loss.
+    durable: bool,
+    /// The last close was told that the document is unfinished, and that was noted.
+    pub(crate) told: bool,
+    /// Messages since the last [`Session::take_unsynced`].
+    unsynced: bool,
     stream: DocumentStream,
     /// Bytes given to `stream`.
     pushed: u64,
+    /// Bytes that the writers were told are taken, and how many of them were before the first one in `stream`.
+    accepted: u64,
+    base: u64,
     /// The finished document of a `.json` file, until it is closed.
     held: Option<Document<'static>>,
     refused: Refused,
@@ -49,15 +65,26 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session for a file of this sort (not a draft) in `pool`.
-    pub(crate) fn new(pool: Pool, sort: Sort, durability: Durability, opener: u32) -> Self {
-        let stream = DocumentStream::new(pool.max_message_bytes());
+    pub(crate) fn new(
+        pool: Pool,
+        sort: Sort,
+        tags: Arc<[String]>,
+        durable: bool,
+        opener: u32,
+    ) -> Self {
+        let stream = document_stream(&pool, &tags);
         Self {
             pool,
             sort,
+            tags,
             opener,
-            durability,
+            durable,
+            told: false,
+            unsynced: false,
             stream,
             pushed: 0,
+            accepted: 0,
+            base: 0,
             held: None,
             refused: Refused::Nothing,
             done: false,
@@ -70,17 +97,21 @@ impl Session {
     }
 
     /// Takes bytes; how many, when not all of them are good. `owner` is the process.
-    pub(crate) fn write(&mut self, data: &[u8], owner: u64) -> Reply<usize> {
+    pub(crate) fn write(&mut self, data: &[u8], owner: u64) -> Outcome<usize> {
         if !self.writers.contains(&owner) {
             self.writers.push(owner);
         }
+        self.told = false;
         // What is held back until the close is refused now if the pool can't take it.
-        self.pool.bounds()?;
+        self.pool
+            .bounds()
+            .map_err(|error| Refusal::of(Errno::from(&error), &error, self.accepted))?;
         let taken = match self.sort {
             Sort::Document => self.write_document(data),
             _ => self.write_stream(data),
         }?;
         self.keep(&data[..taken]);
+        self.accepted += taken as u64;
         Ok(taken)
     }
 
@@ -91,7 +122,7 @@ impl Session {
         owner: u64,
         is_opener: impl Fn() -> bool,
         still_held: impl Fn() -> bool,
-    ) -> Reply<()> {
+    ) -> Outcome<()> {
         let before = self.writers.len();
         self.writers.retain(|w| *w != owner);
         let wrote = self.writers.len() < before;
@@ -104,25 +135,44 @@ impl Session {
         // An unfinished document. It may go on from another process of the same pipeline, or from this one: a shell that
         // undoes `echo >&3` closes a copy of the descriptor. So it is reported, and kept until the last one is closed.
         if is_opener() || (wrote && !still_held()) {
-            return Err(Errno::EINVAL);
+            return Err(self.unfinished());
         }
         Ok(())
     }
 
-    /// Makes what is complete survive power loss, and what comes later too.
-    pub(crate) fn sync(&mut self) -> Reply<()> {
-        let earlier = self.durability == Durability::Fast && self.last.is_some();
-        self.durability = Durability::Flush;
+    /// Appends what is complete. From now on every call makes what it appends survive power loss.
+    pub(crate) fn sync(&mut self) -> Outcome<()> {
+        self.durable = true;
+        self.deliver_held()
+    }
+
+    /// The last descriptor is gone: a complete document is appended, an unfinished one dropped.
+    pub(crate) fn finish(&mut self) -> Outcome<()> {
         self.deliver_held()?;
-        if earlier {
-            self.pool.flush()?;
-        }
-        Ok(())
+        if self.stream.is_idle() || self.told { Ok(()) } else { Err(self.unfinished()) }
     }
 
-    /// The last descriptor is gone: a complete document is appended, nobody hears of an error.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.deliver_held();
+    /// The last message that it became.
+    pub(crate) fn last(&self) -> Option<Seq> {
+        self.last
+    }
+
+    /// The pool that it appends to.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// True when there are messages, of which the caller wants to know that they survive power loss. Asked once.
+    pub(crate) fn take_unsynced(&mut self) -> bool {
+        self.durable && std::mem::take(&mut self.unsynced)
+    }
+
+    fn unfinished(&self) -> Refusal {
+        let (start, end) = (self.base + self.stream.offset(), self.accepted);
+        let text = format!(
+            "invalid json: unfinished JSON object (begun at byte {start}, input ends at byte {end}); the end of the object is missing"
+        );
+        Refusal::new(Errno::EINVAL, text, Some(end))
     }
 
     /// The file was cut: what is not yet delivered is gone, and a new document may follow.
@@ -147,63 +197,63 @@ impl Session {
         self.last.map(|seq| (content, seq))
     }
 
-    fn write_document(&mut self, data: &[u8]) -> Reply<usize> {
+    fn write_document(&mut self, data: &[u8]) -> Outcome<usize> {
         if self.done || self.held.is_some() {
-            if data.iter().all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
-                return Ok(data.len());
-            }
-            // A second document.
-            self.refuse(Refused::Rest);
-            return Err(Errno::EINVAL);
+            return match find_text(data) {
+                Some(at) => self.refuse_second(self.accepted + at as u64),
+                None => Ok(data.len()),
+            };
         }
         if self.refused != Refused::Nothing {
-            return Err(Errno::EINVAL);
+            return Err(Refusal::again(Errno::EINVAL));
         }
         self.push(data);
         let held = match self.stream.next() {
             Ok(found) => found.map(Document::into_owned),
-            Err(_) => {
-                let errno = stream_errno(&self.stream);
+            Err(error) => {
+                let refusal = Refusal::of(stream_errno(&self.stream), &error, self.base);
                 self.refuse(Refused::Rest);
-                return Err(errno);
+                return Err(refusal);
             }
         };
-        if held.is_some() && !(matches!(self.stream.next(), Ok(None)) && self.stream.is_idle()) {
-            // A second document.
-            self.refuse(Refused::Rest);
-            return Err(Errno::EINVAL);
+        let done = self.stream.offset();
+        let rest = &data[data.len().saturating_sub((self.pushed - done) as usize)..];
+        if held.is_some()
+            && let Some(at) = find_text(rest)
+        {
+            return self.refuse_second(self.base + done + at as u64);
         }
         self.held = held;
         Ok(data.len())
     }
 
-    fn write_stream(&mut self, data: &[u8]) -> Reply<usize> {
+    fn refuse_second(&mut self, at: u64) -> Outcome<usize> {
+        self.refuse(Refused::Rest);
+        Err(second_document(at))
+    }
+
+    fn write_stream(&mut self, data: &[u8]) -> Outcome<usize> {
         if self.refused != Refused::Nothing {
             if data.ends_with(b"\n") {
                 self.refused = Refused::Nothing;
             }
-            return Err(Errno::EINVAL);
+            return Err(Refusal::again(Errno::EINVAL));
         }
         let before = self.pushed;
         self.push(data);
         loop {
             let good = self.stream.offset();
             let result = match self.stream.next() {
-                Ok(Some(document)) => {
-                    let tags: [&str; 0] = [];
-                    self.pool
-                        .append_document(&document, &tags, self.durability)
-                        .map_err(Errno::from)
-                }
+                Ok(Some(document)) => self
+                    .pool
+                    .append_document(&document, &self.tags, Durability::Fast)
+                    .map_err(|error| Refusal::of(Errno::from(&error), &error, self.base + good)),
                 Ok(None) => return Ok(data.len()),
-                Err(_) => Err(stream_errno(&self.stream)),
+                Err(error) => Err(Refusal::of(stream_errno(&self.stream), &error, self.base)),
             };
             match result {
-                Ok(receipt) => {
-                    self.last = Some(receipt.seq);
-                    self.published = false;
-                }
-                Err(errno) => {
+                Ok(receipt) => self.appended(receipt.seq),
+                Err(refusal) => {
                     self.refuse(Refused::Nothing);
                     if good > before {
                         // The documents before it are in. The writer tries the rest again, and gets the error.
@@ -212,13 +262,16 @@ impl Session {
                     if !data.ends_with(b"\n") {
                         self.refused = Refused::Line;
                     }
-                    return Err(errno);
+                    return Err(refusal);
                 }
             }
         }
     }
 
     fn push(&mut self, data: &[u8]) {
+        if self.pushed == 0 {
+            self.base = self.accepted;
+        }
         self.stream.push(data);
         self.pushed += data.len() as u64;
     }
@@ -226,25 +279,29 @@ impl Session {
     fn refuse(&mut self, refused: Refused) {
         self.refused = refused;
         self.held = None;
-        self.stream = DocumentStream::new(self.pool.max_message_bytes());
+        self.stream = document_stream(&self.pool, &self.tags);
         self.pushed = 0;
     }
 
-    fn deliver_held(&mut self) -> Reply<()> {
+    fn deliver_held(&mut self) -> Outcome<()> {
         let Some(document) = self.held.take() else { return Ok(()) };
-        let tags: [&str; 0] = [];
-        match self.pool.append_document(&document, &tags, self.durability) {
+        match self.pool.append_document(&document, &self.tags, Durability::Fast) {
             Ok(receipt) => {
-                self.last = Some(receipt.seq);
-                self.published = false;
+                self.appended(receipt.seq);
                 self.done = true;
                 Ok(())
             }
             Err(error) => {
                 self.refuse(Refused::Rest);
-                Err(error.into())
+                Err(Refusal::of(Errno::from(&error), &error, self.base))
             }
         }
+    }
+
+    fn appended(&mut self, seq: Seq) {
+        self.last = Some(seq);
+        self.published = false;
+        self.unsynced = true;
     }
 
     fn keep(&mut self, data: &[u8]) {
@@ -258,26 +315,56 @@ impl Session {
 }
 
 /// Appends what a draft holds, all of it or nothing, as a file of this sort. None: there was nothing in it.
-pub(crate) fn deliver_draft(pool: &Pool, sort: Sort, text: &[u8]) -> Reply<Option<Seq>> {
-    let mut stream = DocumentStream::new(pool.max_message_bytes());
+pub(crate) fn deliver_draft(
+    pool: &Pool,
+    sort: Sort,
+    tags: &[String],
+    text: &[u8],
+) -> Outcome<Option<Seq>> {
+    let mut stream = document_stream(pool, tags);
     stream.push(text);
-    let mut documents = Vec::new();
+    let (mut documents, mut starts) = (Vec::new(), Vec::new());
     loop {
+        let start = stream.offset();
         match stream.next() {
             Ok(Some(document)) => documents.push(document.into_owned()),
             Ok(None) => break,
-            Err(_) => return Err(stream_errno(&stream)),
+            Err(error) => return Err(Refusal::of(stream_errno(&stream), &error, 0)),
         }
+        let gap = text.get(start as usize..).and_then(find_text).unwrap_or_default();
+        starts.push(start + gap as u64);
     }
-    if !stream.is_idle() || (sort == Sort::Document && documents.len() > 1) {
-        return Err(Errno::EINVAL);
+    stream.finish().map_err(|error| Refusal::of(Errno::EINVAL, &error, 0))?;
+    if sort == Sort::Document && documents.len() > 1 {
+        return Err(second_document(starts[1]));
     }
-    let entries: Vec<_> = documents.iter().map(|document| Entry { document, tags: &[] }).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let entries: Vec<_> =
+        documents.iter().map(|document| Entry { document, tags: &tags }).collect();
     if entries.is_empty() {
         return Ok(None);
     }
-    let receipts = pool.append_batch(&entries, Durability::Fast)?;
+    let receipts = pool.append_batch(&entries, Durability::Fast).map_err(|error| {
+        let start = error.offset().and_then(|entry| starts.get(entry as usize)).copied();
+        Refusal::new(Errno::from(&error), error.message(), start)
+    })?;
     Ok(receipts.last().map(|r| r.seq))
+}
+
+/// A stream of documents, none of which is too large for the pool.
+fn document_stream(pool: &Pool, tags: &[String]) -> DocumentStream {
+    let tags: u64 = tags.iter().map(|tag| tag.len() as u64 + 1).sum();
+    DocumentStream::new(pool.max_message_bytes().saturating_sub(tags))
+}
+
+/// Where something else than white space, or what may separate documents, begins.
+fn find_text(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x1E))
+}
+
+fn second_document(at: u64) -> Refusal {
+    let text = "a .json file takes one JSON object, and a second one begins here; write several of them to a name without .json";
+    Refusal::new(Errno::EINVAL, text, Some(at))
 }
 
 /// Why a stream has failed: what the pool could never hold is EFBIG, what is no JSON object EINVAL.

@@ -9,17 +9,15 @@ use plasmite_core::{Message, Pool, Seq};
 
 use super::Tree;
 use super::access::Want;
+use super::files::text;
 use crate::attr::{Attr, Entry, Kind, Owner, Ttl};
 use crate::errno::{Errno, Reply};
-use crate::ino::{DirId, Fixed, Ino, full_seq};
+use crate::ino::{DirId, Fixed, Ino};
 use crate::names::{Meaning, meaning};
 use crate::pools::PoolDir;
 use crate::sync::lock;
 use crate::sys::{self, Space};
 use crate::views;
-
-/// The receipt: the seq of the last message that a written name became.
-const SEQ_XATTR: &str = "user.plasmite.seq";
 
 /// The longest name, as `statfs` says too; the kernel itself would allow more.
 pub(crate) const MAX_NAME_BYTES: usize = 255;
@@ -76,14 +74,8 @@ impl Tree {
             Meaning::Tail => (fixed(Fixed::Tail), Ttl::NONE),
             Meaning::Follow => (fixed(Fixed::Follow), Ttl::NONE),
             Meaning::Info => (fixed(Fixed::Info), Ttl::NONE),
-            Meaning::Log => {
-                let start = pool.log_range()?.start;
-                let node = lock(&dir.logs).current(start);
-                // The inode itself, whatever `stat` shows.
-                let ino = Ino::Node(dir.id, node).encode();
-                let attr = Attr { ino, ..self.attr(Ino::Node(dir.id, node))? };
-                return Ok(Entry { attr, ttl: Ttl::NONE });
-            }
+            Meaning::Log => return self.text_entry(dir, Fixed::Log),
+            Meaning::Errors => return self.text_entry(dir, Fixed::Errors),
             Meaning::Reserved => return Err(Errno::ENOENT),
             Meaning::Writable(_) => {
                 let node = self.shelf.find(dir.id, name).ok_or(Errno::ENOENT)?;
@@ -91,6 +83,15 @@ impl Tree {
             }
         };
         Ok(Entry { attr: self.attr(ino)?, ttl })
+    }
+
+    fn text_entry(&self, dir: &PoolDir, what: Fixed) -> Reply<Entry> {
+        let start = text(dir, what)?.range()?.start;
+        let node = lock(&dir.texts).current(what, start);
+        // The inode itself, whatever `stat` shows.
+        let ino = Ino::Node(dir.id, node).encode();
+        let attr = Attr { ino, ..self.attr(Ino::Node(dir.id, node))? };
+        Ok(Entry { attr, ttl: Ttl::NONE })
     }
 
     /// The kernel forgot `count` lookups of an inode.
@@ -106,7 +107,7 @@ impl Tree {
         let ino = Self::ino(number)?;
         let ttl = match ino {
             Ino::Message(..) | Ino::Data(..) => self.message_ttl(),
-            Ino::Node(dir, node) if !self.is_log(dir, node) => {
+            Ino::Node(dir, node) if !self.is_text(dir, node) => {
                 // What is being written gets its size when it is closed.
                 if self.shelf.facts(node)?.open { Ttl::NONE } else { Ttl::WRITTEN }
             }
@@ -115,8 +116,8 @@ impl Tree {
         Ok((self.attr(ino)?, ttl))
     }
 
-    fn is_log(&self, dir: DirId, node: u64) -> bool {
-        self.pools.by_id(dir).is_ok_and(|dir| lock(&dir.logs).base(node).is_some())
+    pub(super) fn is_text(&self, dir: DirId, node: u64) -> bool {
+        self.pools.by_id(dir).is_ok_and(|dir| lock(&dir.texts).find(node).is_some())
     }
 
     pub(super) fn attr(&self, ino: Ino) -> Reply<Attr> {
@@ -153,12 +154,13 @@ impl Tree {
 
     fn node_attr(&self, dir: &PoolDir, node: u64) -> Reply<Attr> {
         let owner = dir.owner()?;
-        let base = lock(&dir.logs).base(node);
-        if let Some(base) = base {
-            let pool = dir.pool()?;
-            let size = views::log_size(&pool, base)?;
-            let ino = Ino::Fixed(dir.id, Fixed::Log);
-            return Ok(attr(ino, Kind::File, owner, owner.read_mode(), size, newest_time(&pool)?));
+        let found = lock(&dir.texts).find(node);
+        if let Some((what, base)) = found {
+            let size = text(dir, what)?.range()?.end.saturating_sub(base);
+            let rejected = dir.rejections.newest().filter(|_| what == Fixed::Errors);
+            let mtime = rejected.map_or_else(|| newest_time(&dir.pool()?), Ok)?;
+            let ino = Ino::Fixed(dir.id, what);
+            return Ok(attr(ino, Kind::File, owner, owner.read_mode(), size, mtime));
         }
         let facts = self.shelf.facts(node)?;
         let size = match facts.size {
@@ -187,7 +189,7 @@ impl Tree {
         match Self::ino(number)? {
             Ino::Root => return Err(Errno::EPERM),
             Ino::Fixed(id, Fixed::Dir) => change_dir(&*self.pools.by_id(id)?, change)?,
-            Ino::Node(id, node) if !self.is_log(id, node) => {
+            Ino::Node(id, node) if !self.is_text(id, node) => {
                 self.change_node(id, node, fh, change)?
             }
             _ => return Err(Errno::EPERM),
@@ -214,33 +216,6 @@ impl Tree {
         let Ino::Fixed(id, what) = Self::ino(number)? else { return Err(Errno::EINVAL) };
         let dir = self.pools.by_id(id)?;
         Ok(link_target(&dir.pool()?, what)?.to_string().into_bytes())
-    }
-
-    /// An extended attribute. ENODATA when there is none of that name.
-    pub(crate) fn getxattr(&self, number: u64, name: &OsStr) -> Reply<Vec<u8>> {
-        if name == SEQ_XATTR
-            && let Some(seq) = self.receipt(number)?
-        {
-            return Ok(seq.to_string().into_bytes());
-        }
-        Err(Errno::ENODATA)
-    }
-
-    /// The names of the extended attributes, each with a zero byte.
-    pub(crate) fn listxattr(&self, number: u64) -> Reply<Vec<u8>> {
-        let some = self.receipt(number)?.is_some();
-        Ok(if some { format!("{SEQ_XATTR}\0").into_bytes() } else { Vec::new() })
-    }
-
-    fn receipt(&self, number: u64) -> Reply<Option<Seq>> {
-        match Self::ino(number)? {
-            Ino::Message(id, low) | Ino::Data(id, low) => {
-                let pool = self.pools.by_id(id)?.pool()?;
-                Ok(Some(full_seq(low, pool.bounds()?.newest)))
-            }
-            Ino::Node(id, node) if !self.is_log(id, node) => Ok(self.shelf.facts(node)?.seq),
-            _ => Ok(None),
-        }
     }
 
     /// The space of the file system that holds the pools.
@@ -291,7 +266,7 @@ fn fixed_attr(dir: &PoolDir, what: Fixed) -> Reply<Attr> {
             let size = views::info_text(&pool)?.len() as u64;
             attr(ino, Kind::File, owner, owner.read_mode(), size, mtime)
         }
-        Fixed::Dir | Fixed::Tail | Fixed::Follow | Fixed::Log => {
+        Fixed::Dir | Fixed::Tail | Fixed::Follow | Fixed::Log | Fixed::Errors => {
             attr(ino, Kind::File, owner, owner.read_mode(), 0, mtime)
         }
     })

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::access::Want;
+use super::writing::refuse;
 use super::{Caller, Tree};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
@@ -70,11 +71,12 @@ impl Tree {
         from: (u64, &OsStr),
         to: (u64, &OsStr),
         no_replace: bool,
+        caller: Caller,
     ) -> Reply<()> {
         match (self.place(from.0)?, self.place(to.0)?) {
             (Place::Root, Place::Root) => self.pools.rename(from.1, to.1),
             (Place::Pool(source), Place::Pool(target)) => {
-                self.rename_written(&source, from.1, &target, to.1, no_replace)
+                self.rename_written((&source, from.1), (&target, to.1), no_replace, caller)
             }
             _ => Err(Errno::EPERM),
         }
@@ -82,11 +84,10 @@ impl Tree {
 
     fn rename_written(
         &self,
-        source: &PoolDir,
-        from: &OsStr,
-        target: &PoolDir,
-        to: &OsStr,
+        (source, from): (&PoolDir, &OsStr),
+        (target, to): (&PoolDir, &OsStr),
         no_replace: bool,
+        caller: Caller,
     ) -> Reply<()> {
         let (Meaning::Writable(_), Meaning::Writable(sort)) = (meaning(from), meaning(to)) else {
             return Err(Errno::EPERM);
@@ -96,20 +97,28 @@ impl Tree {
             return Err(Errno::EEXIST);
         }
         if sort != Sort::Draft {
-            self.deliver(node, target, sort)?;
+            self.deliver(node, target, (to, sort), caller)?;
         }
         self.shelf.rename(node, target.id, to)
     }
 
     /// Delivers the content of a node, if it is a draft.
-    fn deliver(&self, node: u64, target: &PoolDir, sort: Sort) -> Reply<()> {
+    fn deliver(
+        &self,
+        node: u64,
+        target: &PoolDir,
+        (to, sort): (&OsStr, Sort),
+        caller: Caller,
+    ) -> Reply<()> {
         if !self.shelf.with(node, |n| n.draft)? {
             return Ok(());
         }
         let content = self.content(node)?;
         self.permit(target, Want::Write)?;
         let pool = target.pool()?;
-        match deliver_draft(&pool, sort, &content)? {
+        let delivered = deliver_draft(&pool, sort, &[], &content)
+            .map_err(|refusal| refuse(target, to, caller.tid, refusal))?;
+        match delivered {
             Some(seq) => self.shelf.deliver(node, kept(content), seq),
             None => self.shelf.reset(node, false),
         }

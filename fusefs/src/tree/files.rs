@@ -10,7 +10,7 @@ use crate::ino::{DirId, Fixed, Ino};
 use crate::pools::PoolDir;
 use crate::shelf::Content;
 use crate::sync::{lock, write};
-use crate::views::{self, Chunk, LogReader, Start, Stream};
+use crate::views::{self, Chunk, PoolLog, Start, Stream, Text, TextReader};
 use crate::waiters::{Answer, Notify, Waiting};
 
 /// An open file, and what the kernel may do with it.
@@ -67,8 +67,8 @@ impl Tree {
         self.permit(&dir, Want::Read)?;
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
         if let Ino::Node(_, node) = ino {
-            let is_log = lock(&dir.logs).base(node).is_some();
-            if !is_log {
+            let is_text = lock(&dir.texts).find(node).is_some();
+            if !is_text {
                 return self.open_node(dir, node, flags, caller);
             }
         }
@@ -99,8 +99,9 @@ impl Tree {
             Ino::Fixed(_, Fixed::Dir) | Ino::Root => Err(Errno::EISDIR),
             Ino::Fixed(..) => Err(Errno::ESTALE),
             Ino::Node(_, node) => {
-                let base = lock(&dir.logs).open(node).ok_or(Errno::ESTALE)?;
-                Ok(What::Log { node, reader: Mutex::new(LogReader::new(base)), pool })
+                let (what, base) = lock(&dir.texts).open(node).ok_or(Errno::ESTALE)?;
+                let text = text(dir, what).inspect_err(|_| lock(&dir.texts).close(node))?;
+                Ok(What::Text { node, text, reader: Mutex::new(TextReader::new(base)) })
             }
         }
     }
@@ -120,9 +121,10 @@ impl Tree {
             What::Whole(bytes) | What::Written { content: bytes, .. } => {
                 data(Chunk::of_file(bytes, offset, size))
             }
-            What::Log { reader, pool, .. } => {
+            What::Text { reader, text, .. } => {
                 // A log whose pool was removed has ended.
-                lock(reader).read(pool, offset, size).or_else(|e| views::end_of(&e)).map(Read::Data)
+                let chunk = lock(reader).read(text.as_ref(), offset, size);
+                chunk.or_else(|error| views::end_of(&error)).map(Read::Data)
             }
             What::Stream(stream) => read_stream(&file, stream, offset, size, waits, caller),
             What::Session { session, .. } => {
@@ -154,13 +156,10 @@ impl Tree {
         let file = write(&self.files).remove(&fh).ok_or(Errno::EBADF)?;
         match &file.what {
             What::Whole(_) => {}
-            What::Log { node, .. } => lock(&file.dir.logs).close(*node),
+            What::Text { node, .. } => lock(&file.dir.texts).close(*node),
             What::Stream(_) => file.dir.waiters.forget(fh),
             What::Session { node, session } => {
-                let mut session = lock(session);
-                session.finish();
-                self.publish(*node, &mut session);
-                drop(session);
+                self.finish(&file, *node, &mut lock(session));
                 self.shelf.close(*node);
             }
             What::Draft { node, .. } | What::Written { node, .. } => self.shelf.close(*node),
@@ -184,6 +183,14 @@ impl Tree {
         debug_assert_eq!(attr.kind, Kind::File);
         Ok(crate::attr::Entry { attr, ttl: crate::attr::Ttl::WRITTEN })
     }
+}
+
+/// The text behind `log` or `errors`.
+pub(super) fn text(dir: &PoolDir, what: Fixed) -> Reply<Arc<dyn Text>> {
+    Ok(match what {
+        Fixed::Errors => Arc::<crate::rejections::Rejections>::clone(&dir.rejections),
+        _ => Arc::new(PoolLog(dir.pool()?)),
+    })
 }
 
 fn read_stream(

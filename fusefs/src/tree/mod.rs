@@ -11,6 +11,7 @@ mod listing;
 #[cfg(test)]
 mod tests;
 mod writing;
+mod xattrs;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,11 +24,12 @@ use crate::ino::{Ino, full_seq};
 use crate::pools::{PoolDir, Pools};
 use crate::shelf::Shelf;
 use crate::sync::{lock, read, write};
-use crate::views::{LogReader, Stream};
+use crate::views::{Stream, Text, TextReader};
 
 pub(crate) use attributes::{Change, MAX_NAME_BYTES};
 pub(crate) use files::{Opened, Read, Readiness};
 pub(crate) use listing::Listed;
+pub(crate) use writing::Unsynced;
 
 use crate::session::Session;
 use listing::Listing;
@@ -76,8 +78,8 @@ struct OpenFile {
 enum What {
     /// A file that was made whole when it was opened.
     Whole(Arc<Vec<u8>>),
-    /// `log`.
-    Log { node: u64, reader: Mutex<LogReader>, pool: plasmite_core::Pool },
+    /// `log`, `errors`.
+    Text { node: u64, text: Arc<dyn Text>, reader: Mutex<TextReader> },
     /// `tail`, `follow`.
     Stream(Arc<Stream>),
     /// A name that is being written.

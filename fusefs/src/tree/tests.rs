@@ -53,6 +53,14 @@ impl Fixture {
         self.tree.create(self.docs, OsStr::new(name), 0o644, WRITE, me(0)).expect("create").1.fh
     }
 
+    fn write(&self, fh: u64, data: &[u8]) -> Result<u32, Errno> {
+        self.tree.write(fh, 0, data, OWNER, me(0)).map(|(written, _)| written)
+    }
+
+    fn flush(&self, fh: u64) -> Result<(), Errno> {
+        self.tree.flush(fh, OWNER, me(0)).map(drop)
+    }
+
     fn read(&self, fh: u64, offset: u64) -> Result<String, Errno> {
         match self.tree.read(fh, offset, 1 << 20, false, me(0))? {
             Read::Data(chunk) => Ok(String::from_utf8(chunk.as_slice().to_vec()).expect("text")),
@@ -93,15 +101,15 @@ fn pools_and_messages_are_listed() {
 fn a_document_is_appended_when_it_is_closed_and_a_stream_at_once() {
     let f = fixture();
     let document = f.create("x.json");
-    assert_eq!(f.tree.write(document, 0, b"{\"a\":", OWNER), Ok(5));
-    assert_eq!(f.tree.write(document, 5, b"1}\n", OWNER), Ok(3));
+    assert_eq!(f.write(document, b"{\"a\":"), Ok(5));
+    assert_eq!(f.write(document, b"1}\n"), Ok(3));
     assert!(f.pool.bounds().expect("bounds").is_empty());
-    assert_eq!(f.tree.flush(document, OWNER, me(0)), Ok(()));
+    assert_eq!(f.flush(document), Ok(()));
     assert_eq!(f.pool.bounds().expect("bounds").count(), 1);
     let stream = f.create("in");
-    assert_eq!(f.tree.write(stream, 0, b"{\"b\":1}{\"c\"", OWNER), Ok(11));
+    assert_eq!(f.write(stream, b"{\"b\":1}{\"c\""), Ok(11));
     assert_eq!(f.pool.bounds().expect("bounds").count(), 2);
-    assert_eq!(f.tree.flush(stream, OWNER, me(0)), Err(Errno::EINVAL), "unfinished");
+    assert_eq!(f.flush(stream), Err(Errno::EINVAL), "unfinished");
     assert_eq!(f.read(f.open("2.json"), 0).as_deref(), Ok("{\"b\":1}\n"));
     assert_eq!(f.read(f.open("x.json"), 0).as_deref(), Ok("{\"a\":1}\n"));
 }
@@ -110,10 +118,11 @@ fn a_document_is_appended_when_it_is_closed_and_a_stream_at_once() {
 fn a_flush_without_a_write_before_it_judges_nothing() {
     let f = fixture();
     let fh = f.create("x.json");
-    assert_eq!(f.tree.flush(fh, OWNER, me(0)), Ok(()));
-    assert_eq!(f.tree.write(fh, 0, b"{}", OWNER), Ok(2));
+    assert_eq!(f.flush(fh), Ok(()));
+    assert_eq!(f.write(fh, b"{}"), Ok(2));
     let other = me(std::process::id());
-    assert_eq!(f.tree.flush(fh, OWNER + 1, other), Ok(()), "another process, which wrote nothing");
+    let flushed = f.tree.flush(fh, OWNER + 1, other).map(drop);
+    assert_eq!(flushed, Ok(()), "another process, which wrote nothing");
     assert!(f.pool.bounds().expect("bounds").is_empty());
     f.tree.release(fh).expect("release");
     assert_eq!(f.pool.bounds().expect("bounds").count(), 1, "complete when the last one closed");
@@ -124,9 +133,9 @@ fn what_is_no_object_fails_the_write() {
     let f = fixture();
     for name in ["x.json", "in"] {
         let fh = f.create(name);
-        assert_eq!(f.tree.write(fh, 0, b"{\"a\":tru", OWNER), Ok(8));
-        assert_eq!(f.tree.write(fh, 8, b"x}\n", OWNER), Err(Errno::EINVAL));
-        assert_eq!(f.tree.flush(fh, OWNER, me(0)), Ok(()), "said already");
+        assert_eq!(f.write(fh, b"{\"a\":tru"), Ok(8));
+        assert_eq!(f.write(fh, b"x}\n"), Err(Errno::EINVAL));
+        assert_eq!(f.flush(fh), Ok(()), "said already");
         f.tree.release(fh).expect("release");
     }
     assert!(f.pool.bounds().expect("bounds").is_empty());
@@ -200,5 +209,5 @@ fn numbers_that_were_never_given_out_are_stale() {
         assert!(f.tree.lookup(number, OsStr::new("x")).is_err());
     }
     assert_eq!(f.read(12345, 0), Err(Errno::EBADF));
-    assert_eq!(f.tree.write(12345, 0, b"", OWNER), Err(Errno::EBADF));
+    assert_eq!(f.write(12345, b""), Err(Errno::EBADF));
 }

@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use plasmite_core::{Durability, Pool};
+use plasmite_core::Pool;
 
 use super::access::Want;
-use super::{Caller, Opened, Tree, What};
+use super::{Caller, OpenFile, Opened, Tree, What};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
 use crate::names::{Meaning, Sort, meaning};
 use crate::pools::PoolDir;
 use crate::procs;
+use crate::rejections::Refusal;
 use crate::session::Session;
 use crate::sync::lock;
+use crate::syncs::Synced;
 
 impl Tree {
     /// Creates a name and opens it.
@@ -103,8 +105,9 @@ impl Tree {
             if flags & libc::O_TRUNC != 0 {
                 self.shelf.reset(node, false);
             }
-            let durability = durability(flags);
-            let session = Session::new(pool, sort, durability, caller.tid);
+            // O_SYNC holds O_DSYNC's bit.
+            let durable = flags & libc::O_DSYNC != 0;
+            let session = Session::new(pool, sort, Arc::default(), durable, caller.tid);
             What::Session { node, session: Box::new(Mutex::new(session)) }
         } else {
             What::Written { node, content: Arc::new(self.content(node)?) }
@@ -115,31 +118,56 @@ impl Tree {
     }
 
     /// Writes; how many bytes were good. `owner` is the process.
-    pub(crate) fn write(&self, fh: u64, offset: u64, data: &[u8], owner: u64) -> Reply<u32> {
+    pub(crate) fn write(
+        &self,
+        fh: u64,
+        offset: u64,
+        data: &[u8],
+        owner: u64,
+        caller: Caller,
+    ) -> Reply<(u32, Option<Unsynced>)> {
         let file = self.file(fh)?;
-        let written = match &file.what {
-            What::Session { session, .. } => lock(session).write(data, owner)?,
+        let refuse = |node, refusal| self.refuse_file(&file, node, caller.tid, refusal);
+        match &file.what {
+            What::Session { node, session } => {
+                let mut session = lock(session);
+                let result = session.write(data, owner);
+                if let Some(seq) = session.last() {
+                    self.shelf.with(*node, |n| n.seq = Some(seq))?;
+                }
+                let written = result.map_err(|refusal| refuse(*node, refusal))?;
+                Ok((written as u32, unsynced(&file, &mut session)))
+            }
             What::Draft { node, at_end, limit } => {
                 let offset = (!at_end).then_some(offset);
-                self.shelf.write_draft(*node, offset, data, *limit)?;
-                data.len()
+                self.shelf
+                    .write_draft(*node, offset, data, *limit)
+                    .map_err(|errno| refuse(*node, draft_refusal(errno, offset, *limit)))?;
+                Ok((data.len() as u32, None))
             }
-            _ => return Err(Errno::EBADF),
-        };
-        Ok(written as u32)
+            _ => Err(Errno::EBADF),
+        }
     }
 
     /// A descriptor is closed.
-    pub(crate) fn flush(&self, fh: u64, owner: u64, caller: Caller) -> Reply<()> {
+    pub(crate) fn flush(&self, fh: u64, owner: u64, caller: Caller) -> Reply<Option<Unsynced>> {
         let file = self.file(fh)?;
-        let What::Session { node, session } = &file.what else { return Ok(()) };
+        let What::Session { node, session } = &file.what else { return Ok(None) };
         let mut session = lock(session);
         let opener = session.opener;
         let is_opener = || procs::same_process(opener, caller.tid);
         let still_held = || self.is_held_by(opener, &file.dir, *node);
         let result = session.flush(owner, is_opener, still_held);
         self.publish(*node, &mut session);
-        result
+        if let Err(refusal) = result {
+            // The descriptor that is being closed is not in the table any more.
+            if self.is_held_by(caller.tid, &file.dir, *node) {
+                return Err(refusal.errno);
+            }
+            session.told = true;
+            return Err(self.refuse_file(&file, *node, caller.tid, refusal));
+        }
+        Ok(unsynced(&file, &mut session))
     }
 
     /// True when the process is known to have the written name open.
@@ -149,16 +177,33 @@ impl Tree {
         procs::status(tid).is_some_and(|status| procs::holds(status.process, &tail))
     }
 
-    /// Makes what was written survive power loss.
-    pub(crate) fn fsync(&self, fh: u64) -> Reply<()> {
+    /// What was written is to survive power loss, and what comes later too.
+    pub(crate) fn fsync(&self, fh: u64, caller: Caller) -> Reply<Option<Unsynced>> {
         let file = self.file(fh)?;
-        if let What::Session { node, session } = &file.what {
-            let mut session = lock(session);
-            let result = session.sync();
-            self.publish(*node, &mut session);
-            return result;
+        let What::Session { node, session } = &file.what else { return Ok(None) };
+        let mut session = lock(session);
+        let result = session.sync();
+        self.publish(*node, &mut session);
+        result.map_err(|refusal| self.refuse_file(&file, *node, caller.tid, refusal))?;
+        Ok(unsynced(&file, &mut session))
+    }
+
+    /// The last descriptor is gone: nobody is there to hear of an error.
+    pub(super) fn finish(&self, file: &OpenFile, node: u64, session: &mut Session) {
+        let result = session.finish();
+        self.publish(node, session);
+        if let Err(refusal) = result {
+            self.refuse_file(file, node, session.opener, refusal);
         }
-        Ok(())
+        if let Some(unsynced) = unsynced(file, session) {
+            unsynced.sync(Box::new(|_| ()));
+        }
+    }
+
+    /// Notes the refusal of a write to an open file; what the caller is told.
+    fn refuse_file(&self, file: &OpenFile, node: u64, tid: u32, refusal: Refusal) -> Errno {
+        let name = self.shelf.with(node, |n| n.name.clone()).ok().flatten().unwrap_or_default();
+        refuse(&file.dir, &name, tid, refusal)
     }
 
     /// Cuts a written name. What was delivered stays delivered.
@@ -192,12 +237,46 @@ impl Tree {
     }
 }
 
-fn durability(flags: i32) -> Durability {
-    // O_SYNC holds O_DSYNC's bit.
-    if flags & libc::O_DSYNC != 0 { Durability::Flush } else { Durability::Fast }
-}
-
 /// No draft can be delivered that is larger than the pool.
 fn draft_limit(pool: &Pool) -> Reply<u64> {
     Ok(pool.info()?.size_bytes)
+}
+
+/// Notes a refusal; what the caller is told.
+pub(super) fn refuse(dir: &PoolDir, name: &OsStr, tid: u32, refusal: Refusal) -> Errno {
+    if let Some(reason) = &refusal.reason {
+        dir.rejections.note(name, tid, refusal.errno, reason);
+    }
+    refusal.errno
+}
+
+fn draft_refusal(errno: Errno, offset: Option<u64>, limit: u64) -> Refusal {
+    let text = match errno {
+        Errno::EFBIG => format!(
+            "the draft is too large: the pool is a file of {limit} bytes; write less, or create the pool with a larger size"
+        ),
+        Errno::ENOSPC => {
+            "the drafts of all programs together take too much memory; rename or remove some".into()
+        }
+        _ => return Refusal::again(errno),
+    };
+    Refusal::new(errno, text, offset)
+}
+
+/// Messages that were appended and may be lost when the power fails now.
+pub(crate) struct Unsynced {
+    dir: Arc<PoolDir>,
+    pool: Pool,
+}
+
+impl Unsynced {
+    /// Has them synced; `done` is called when they are safe. Does not wait.
+    pub(crate) fn sync(self, done: Synced) {
+        self.dir.syncs.submit(&self.pool, done);
+    }
+}
+
+fn unsynced(file: &OpenFile, session: &mut Session) -> Option<Unsynced> {
+    let dir = Arc::clone(&file.dir);
+    session.take_unsynced().then(|| Unsynced { dir, pool: session.pool().clone() })
 }

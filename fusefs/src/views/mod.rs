@@ -2,6 +2,7 @@
 mod log;
 mod message;
 mod stream;
+mod text;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use plasmite_core::{Error, ErrorKind};
 
 use crate::errno::{Errno, Reply};
 
-pub(crate) use log::{LogReader, size_at as log_size};
+pub(crate) use log::PoolLog;
 pub(crate) use message::{data_text, envelope_text, info_text};
 pub(crate) use stream::{Start, Stream};
+pub(crate) use text::{Text, TextReader};
 
 /// Bytes for a reader: a part of a shared buffer, so that serving them again needs no copy.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod citizen;
+mod durability;
+mod errors;
 mod fixture;
 mod lifecycle;
 mod log;
@@ -11,3 +13,4 @@ mod regressions;
 mod scale;
 mod streams;
 mod writing;
+mod xattrs;
