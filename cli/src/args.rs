@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     #[command(after_help = help::FOLLOW)]
     Follow(FollowArgs),
     /// Show pools as directories, for every program that can use files
-    #[command(after_help = help::MOUNT, allow_missing_positional = true)]
+    #[command(after_help = help::MOUNT, override_usage = "plasmite mount [OPTIONS] [POOL_DIR] MOUNTPOINT")]
     Mount(MountArgs),
     /// Take a mount away
     #[command(after_help = help::UNMOUNT)]
@@ -200,15 +200,45 @@ pub(crate) struct FollowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {
-    /// The directory that holds the pools [default: --dir, or ~/.plasmite/pools]
-    #[arg(value_name = "POOL_DIR")]
-    pub(crate) pool_dir: Option<PathBuf>,
-    /// Where the directories of pools appear
-    #[arg(value_name = "MOUNTPOINT", required = true)]
-    pub(crate) mountpoint: PathBuf,
+    /// Where the directories of pools appear; before it, the directory that holds the pools [default: --dir, or ~/.plasmite/pools]
+    #[arg(value_name = "MOUNTPOINT", required = true, num_args = 1..=2)]
+    pub(crate) directories: Vec<PathBuf>,
     /// Size of pools that mkdir creates: 64K, 1M, 2G
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
     pub(crate) pool_size: u64,
+    /// Only for reading: nothing can be appended, created or removed
+    #[arg(short, long)]
+    pub(crate) read_only: bool,
+    /// Let other users in, as far as owner and mode of each pool allow
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Return as soon as the mount is ready, and serve it in the background
+    #[arg(short, long)]
+    pub(crate) background: bool,
+    /// Append what is logged to this file instead of writing it to stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// How much is logged
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Warn)]
+    pub(crate) log_level: LogLevel,
+    /// This is the process that --background starts
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub(crate) detached: bool,
+}
+
+/// How much is logged. Messages of pools are never logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing
+    Off,
+    /// What keeps the mount from working
+    Error,
+    /// What somebody should look at
+    Warn,
+    /// Mounting and unmounting too
+    Info,
+    /// Each request of the kernel too
+    Debug,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +246,9 @@ pub(crate) struct UnmountArgs {
     /// Where the mount is
     #[arg(value_name = "MOUNTPOINT")]
     pub(crate) mountpoint: PathBuf,
+    /// Take it away at once although programs are in it; they may finish what they have open
+    #[arg(short, long)]
+    pub(crate) lazy: bool,
 }
 
 #[derive(Debug, Args)]
@@ -319,12 +352,18 @@ mod tests {
     #[test]
     fn mount_takes_one_or_two_directories() {
         let mount = |args: &[&str]| match Cli::try_parse_from(args).unwrap().verb {
-            Verb::Mount(args) => (args.pool_dir, args.mountpoint),
+            Verb::Mount(args) => args.directories,
             other => panic!("{other:?}"),
         };
-        assert_eq!(mount(&["plasmite", "mount", "/m"]), (None, "/m".into()));
-        assert_eq!(mount(&["plasmite", "mount", "/p", "/m"]), (Some("/p".into()), "/m".into()));
-        assert!(Cli::try_parse_from(["plasmite", "mount"]).is_err());
+        let (one, two) = ([PathBuf::from("/m")], [PathBuf::from("/p"), PathBuf::from("/m")]);
+        assert_eq!(mount(&["plasmite", "mount", "/m"]), one);
+        assert_eq!(mount(&["plasmite", "mount", "/p", "/m"]), two);
+        assert_eq!(mount(&["plasmite", "mount", "--read-only", "--", "/p", "/m"]), two);
+        assert_eq!(mount(&["plasmite", "mount", "/p", "--read-only", "/m"]), two);
+        for wrong in [&[][..], &["/p", "/m", "/x"]] {
+            let args = ["plasmite", "mount"].iter().chain(wrong);
+            assert!(Cli::try_parse_from(args).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -94,11 +94,23 @@ Examples:
 
 pub(crate) const MOUNT: &str = "\
 Creates the pool directory and the mountpoint when they are not there, and serves until Ctrl-C, \
-SIGTERM, SIGHUP or `plasmite unmount`; all of them unmount and exit with 0. Pools outlive the mount.
+SIGTERM, SIGHUP or `plasmite unmount`; all of them unmount and exit with 0. Pools outlive the mount. \
+What a daemon that died has left at the mountpoint is cleared away.
+
+A pool's directory has the owner, group and mode of the pool's file, and chmod and chown of it change \
+them: r of the file is r-x of the directory, w lets append. Without --allow-other the mount is for the user \
+who mounts alone (not even for root). Ordinary users need fusermount3 (package fuse3), and for --allow-other \
+the line user_allow_other in /etc/fuse.conf.
+
+Under the name mount.plasmite (a link in /sbin) the command is a helper of mount(8), for lines in \
+/etc/fstab; docs/mount.md has examples for fstab and systemd.
 
 Examples:
   plasmite mount ~/pools                     # the pools of ~/.plasmite/pools
   plasmite mount /srv/pools ~/pools          # those of /srv/pools
+  plasmite mount --background /srv/pools ~/pools && ls ~/pools
+  plasmite mount -b --allow-other --log-file /var/log/pools.log /srv/pools /mnt/pools
+  plasmite mount --read-only /srv/pools ~/look
 Then, in another terminal:
   mkdir ~/pools/docs                         # create a pool
   echo '{\"hello\":\"world\"}' > ~/pools/docs/first.json
@@ -106,5 +118,9 @@ Then, in another terminal:
   cat ~/pools/docs/tail                      # all of them, then what arrives";
 
 pub(crate) const UNMOUNT: &str = "\
+Programs that wait for messages get end of file. When others have files or directories of the mount \
+open, it says which and exits with 5. Clears away what a daemon that died has left.
+
 Examples:
-  plasmite unmount ~/pools";
+  plasmite unmount ~/pools
+  plasmite unmount --lazy ~/pools            # at once; who is in it may finish";

@@ -42,6 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Outcome {
+    if let Some(outcome) = mount::as_helper() {
+        return outcome;
+    }
     let cli = match args::parse()? {
         args::Parsed::Cli(cli) => cli,
         args::Parsed::Answered(code) => return Ok(code),

@@ -35,4 +35,5 @@ mod views;
 mod waiters;
 
 pub use mount::{Mount, MountOptions, Unmounter};
+pub use sys::keep_descriptors_from_children;
 pub use unmount::{unmount, unmount_lazily};

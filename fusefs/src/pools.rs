@@ -9,7 +9,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Instant, SystemTime};
 
@@ -63,6 +63,8 @@ pub(crate) struct PoolDir {
     open_files: AtomicUsize,
     lookups: AtomicU64,
     read_only: bool,
+    /// That it can't be opened has been logged.
+    complained: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -109,11 +111,21 @@ impl PoolDir {
                 _ => Err(error),
             })
         };
-        let pool = opened?;
+        let pool = opened.inspect_err(|error| self.complain(error))?;
         if Identity::of(&pool.file().metadata()?) == self.identity {
             Ok(pool)
         } else {
             Err(Errno::ESTALE)
+        }
+    }
+
+    /// Logs once why the pool can't be opened. One that has gone is no trouble, nor one that is somebody else's.
+    fn complain(&self, error: &plasmite_core::Error) {
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Permission)
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            log::warn!("{}: {error}{hint}", self.path().display());
         }
     }
 
@@ -278,6 +290,7 @@ impl Pools {
             open_files: AtomicUsize::new(0),
             lookups: AtomicU64::new(0),
             read_only: self.read_only,
+            complained: AtomicBool::new(false),
         });
         table.by_id.insert(dir.id, Arc::clone(&dir));
         table.by_name.insert(name.to_owned(), Arc::clone(&dir));

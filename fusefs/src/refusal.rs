@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use plasmite_core::{Error, ErrorKind};
 
@@ -18,13 +19,14 @@ pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
             .with_path(device)
             .with_hint("load it with `modprobe fuse`; a container needs `--device /dev/fuse`");
     }
-    if let Err(denied) = File::options().read(true).write(true).open(device) {
+    if let Err(denied) = open_device(device) {
         return unusable_device(device, &denied);
     }
-    let text = error.to_string();
-    if sys::euid() != 0 && error.kind() == io::ErrorKind::NotFound {
+    // The shell's way to look for a program takes a directory of PATH that may not be looked into for a missing permission.
+    if sys::euid() != 0 && error.raw_os_error().is_some() && !has_helper() {
         return no_helper(mountpoint);
     }
+    let text = error.to_string();
     if text.contains("user_allow_other") {
         return Error::new(
             ErrorKind::Permission,
@@ -40,6 +42,11 @@ pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
             .with_path(mountpoint)
             .with_hint("ordinary users mount at directories of their own that they may write to");
     }
+    if text.contains("could not determine username") {
+        return Error::new(ErrorKind::Permission, "fusermount3 finds no name for your user number")
+            .with_path(mountpoint)
+            .with_hint("ordinary users who mount need an entry in /etc/passwd, or another source of accounts");
+    }
     let failed = Error::io("mount", mountpoint, error);
     // The helper's own words come without an errno.
     if failed.kind() == ErrorKind::Permission || text.contains("not permitted") {
@@ -51,6 +58,24 @@ pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
         return Error::new(ErrorKind::Io, message).with_path(mountpoint);
     }
     failed
+}
+
+fn open_device(device: &Path) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(device)?;
+    if file.metadata()?.file_type().is_char_device() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no device"))
+}
+
+fn has_helper() -> bool {
+    if let Some(path) = std::env::var_os("FUSERMOUNT_PATH") {
+        return Path::new(&path).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/bin", "/sbin"].map(PathBuf::from))
+        .any(|dir| dir.join("fusermount3").exists())
 }
 
 fn unusable_device(device: &Path, error: &io::Error) -> Error {

@@ -70,6 +70,19 @@ pub(crate) fn may_access(path: &Path, write: bool) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
 }
 
+/// Has every open descriptor but stdin, stdout and stderr closed in the programs that are started from now on.
+///
+/// For a process that is about to start a daemon: what it inherited itself, a lock or the end of a pipe, is not for that one.
+pub fn keep_descriptors_from_children() {
+    const FIRST: libc::c_uint = 3;
+    const LAST: libc::c_uint = libc::c_uint::MAX;
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed in this process (close_range(2)); a kernel that does not know the flag
+    // refuses, and children then inherit what they always did.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST, LAST, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
 /// `umount2(2)`.
 pub(crate) fn unmount(target: &Path, how: Unmount) -> io::Result<()> {
     let flags = match how {

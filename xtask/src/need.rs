@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("c++", "g++"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("pkg-config", "pkg-config"),
     ("strip", "binutils"),
 ];

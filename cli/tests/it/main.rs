@@ -1,10 +1,14 @@
 //! The `plasmite` command as its users meet it: the real binary, its output, its exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end so")]
 
+mod background;
 mod feed;
 mod feed_records;
 mod follow;
+mod helper;
 mod mount;
+mod namespace;
+mod ordinary;
 mod pool;
 mod refused;
 mod signals;

@@ -223,7 +223,7 @@ fn a_read_only_mount_shows_everything_and_changes_nothing() {
     let path = root.path().join("pools/docs.plasmite");
     assert!(modes.out.contains("lr-x------"), "{modes:?}: {}", path.display());
     // A reader learns of what others append, and unmount ends it.
-    let mut tail = f.spawn("exec cat docs/follow > $ROOT/got");
+    let mut tail = f.spawn("exec cat docs/tail > $ROOT/got");
     wait_for("the reader to block", || is_blocked(tail.0.id()));
     append(&pool, "{\"b\":2}");
     wait_for("the message", || read(f.root.path().join("got")).contains("\"b\":2"));

@@ -81,7 +81,7 @@ fn an_unmount_of_a_busy_mount_names_the_programs_and_leaves_it_working() {
     }
     assert!(error.hint().unwrap().contains("--lazy"), "{error:?}");
     // Streams wait again afterwards.
-    let mut tail = f.spawn("exec cat docs/follow > $ROOT/got");
+    let mut tail = f.spawn("exec cat docs/tail > $ROOT/got");
     wait_for("the reader to block", || crate::fixture::is_blocked(tail.0.id()));
     append(&f.pool(), "{}");
     wait_for("the message", || !crate::fixture::read(f.root.path().join("got")).is_empty());

@@ -1,50 +1,87 @@
 //! `plasmite mount` and `plasmite unmount`.
 
+mod background;
+mod helper;
+mod logging;
+mod notify;
+mod plan;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use plasmite_core::{Error, ErrorKind};
-use plasmite_fusefs::{Mount, MountOptions, Unmounter};
+use plasmite_fusefs::{Mount, Unmounter};
+use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::{MountArgs, UnmountArgs};
-use crate::errors::{INTERRUPTED, Outcome, SUCCESS, report};
+use crate::errors::{Failure, INTERRUPTED, Outcome, SUCCESS, report};
 use crate::output;
 use crate::signals;
+use notify::Manager;
+use plan::Plan;
 
 pub(crate) fn mount(dir: Option<PathBuf>, args: MountArgs) -> Outcome {
-    let pool_dir = match (dir, args.pool_dir) {
-        (Some(_), Some(_)) => {
-            return Err(Error::usage("the pool directory is given twice")
-                .with_hint("give either --dir DIR or POOL_DIR")
-                .into());
-        }
-        (Some(dir), None) | (None, Some(dir)) => absolute(dir),
-        (None, None) => plasmite_core::default_pool_dir()?,
-    };
-    let mountpoint = absolute(args.mountpoint);
-    let mut options = MountOptions::new(&pool_dir, &mountpoint);
-    options.pool_size_bytes = args.pool_size;
-
-    // Before the mount is there, so that no signal can leave it behind.
-    let signals = unmount_signals()?;
-    let mount = Mount::start(options)?;
-    unmount_on(signals, mount.unmounter())?;
-    output::talk(&welcome(&pool_dir, &mountpoint));
-    mount.wait()?;
-    Ok(SUCCESS)
+    let (in_background, detached) = (args.background, args.detached);
+    let plan = Plan::of(dir, args)?;
+    if in_background { background::start(&plan) } else { serve(&plan, detached) }
 }
 
 pub(crate) fn unmount(args: &UnmountArgs) -> Outcome {
-    plasmite_fusefs::unmount(&args.mountpoint)?;
+    if args.lazy {
+        plasmite_fusefs::unmount_lazily(&args.mountpoint)?;
+    } else {
+        plasmite_fusefs::unmount(&args.mountpoint)?;
+    }
     Ok(SUCCESS)
 }
 
-/// The path as it is right in any other terminal.
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
+/// Does what mount(8) asks for, if it was mount(8) that called.
+pub(crate) fn as_helper() -> Option<Outcome> {
+    let arguments = helper::arguments()?;
+    let outcome = helper::parse(&arguments)
+        .map_err(Failure::from)
+        .and_then(|asked| if asked.fake { Ok(SUCCESS) } else { background::start(&asked.plan) });
+    Some(match outcome {
+        Err(Failure::Error(error)) => {
+            report(&error);
+            Ok(helper::code(&error))
+        }
+        // The process that serves has said why.
+        Ok(code) if code != SUCCESS => Ok(helper::code_of(code)),
+        other => other,
+    })
+}
+
+/// Mounts, and serves until somebody unmounts.
+fn serve(plan: &Plan, detached: bool) -> Outcome {
+    logging::start(plan.log_file.as_deref(), plan.log_level)?;
+    if detached {
+        background::leave_terminal();
+    }
+    // Before the mount is there, so that no signal can leave it behind.
+    let signals = unmount_signals()?;
+    let manager = Manager::from_env();
+    let mount = Mount::start(plan.options())?;
+    // Pools are nobody else's until they are given to their makers.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    unmount_on(signals, mount.unmounter(), manager.clone())?;
+    let status = format!("{} is mounted at {}", plan.pool_dir.display(), plan.mountpoint.display());
+    log::info!("{status}");
+    if detached {
+        if let Err(error) = background::ready() {
+            mount.unmounter().unmount()?;
+            return Err(error.into());
+        }
+    } else {
+        output::talk(&welcome(&plan.pool_dir, &plan.mountpoint));
+    }
+    manager.ready(&status);
+    mount.wait()?;
+    log::info!("{} is unmounted", plan.mountpoint.display());
+    Ok(SUCCESS)
 }
 
 fn unmount_signals() -> Result<Signals, Error> {
@@ -57,10 +94,12 @@ fn unmount_signals() -> Result<Signals, Error> {
 }
 
 /// Unmounts at the first signal; the next one ends the process at once.
-fn unmount_on(mut signals: Signals, unmounter: Unmounter) -> Result<(), Error> {
+fn unmount_on(mut signals: Signals, unmounter: Unmounter, manager: Manager) -> Result<(), Error> {
     let wait = move || {
         let mut unmounted = false;
-        for _ in signals.forever() {
+        for signal in signals.forever() {
+            log::info!("unmounting: signal {signal}");
+            manager.stopping();
             if unmounted {
                 std::process::exit(i32::from(INTERRUPTED));
             }
