@@ -7,7 +7,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import plasmite
 from plasmite import Client, Pool
+
+#: Where the tested package is, for processes that tests start.
+PACKAGE = Path(plasmite.__file__).resolve().parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
 
 
 class PoolTestCase(unittest.TestCase):
@@ -22,6 +27,12 @@ class PoolTestCase(unittest.TestCase):
         pool = self.client.pool(name, size)
         self.addCleanup(pool.close)
         return pool
+
+
+def library() -> Path:
+    """The library that is tested."""
+    folder = os.environ.get("PLASMITE_LIB_DIR")
+    return Path(folder or PACKAGE / "_native", "libplasmite.so").resolve()
 
 
 def command() -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import unittest
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,19 @@ class ClientTest(PoolTestCase):
         for wrong, error in (("", ValueError), ("a\0b", ValueError), (7, TypeError), (b"x", TypeError)):
             with self.subTest(wrong), self.assertRaises(error):
                 Client(wrong)  # type: ignore[arg-type]
+
+    def test_clients_and_pools_are_pickled_by_their_paths(self) -> None:
+        pool = self.pool()
+        pool.append({"n": 1})
+        client = pickle.loads(pickle.dumps(self.client))
+        with client, client.open_pool("docs") as again:
+            self.assertEqual(again.get(1).data, {"n": 1})
+        with pickle.loads(pickle.dumps(pool)) as again:
+            self.assertEqual(again.append({"n": 2}).seq, 2)
+        self.assertIn("docs.plasmite", repr(pool))
+        pool.close()
+        with self.assertRaises(UsageError):
+            pickle.dumps(pool)
 
     def test_a_pool_has_the_size_asked_for(self) -> None:
         self.client.create_pool("sized", 65537).close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,13 +10,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import plasmite
-from support import PoolTestCase, command
+from support import ENVIRONMENT, PoolTestCase, command
 
 HERE = Path(__file__).resolve().parent
 RUNNER = HERE.parent / "cmd" / "plasmite_conformance.py"
 SAMPLE = HERE.parents[2] / "conformance" / "sample-v0.json"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(plasmite.__file__).parent.parent)}
 
 
 class ConformanceTest(unittest.TestCase):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import pickle
@@ -8,14 +9,15 @@ import subprocess
 import threading
 import types
 import unittest
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from unittest import mock
 
 from plasmite import (
     BusyError,
     Durability,
     ErrorKind,
-    Message,
     MessageMeta,
     NotFoundError,
     PermissionDeniedError,
@@ -23,6 +25,7 @@ from plasmite import (
     UsageError,
     parse_message,
 )
+from plasmite import _native as _native
 from support import PoolTestCase, command
 
 
@@ -51,10 +54,97 @@ class AppendTest(PoolTestCase):
         for wrong in ([1], "text", None, 3, {"x": object()}, {("a",): 1}):
             with self.subTest(wrong), self.assertRaises(TypeError):
                 pool.append(wrong)
-        for wrong in ({"x": float("nan")}, {"x": "\ud800"}):
-            with self.subTest(wrong), self.assertRaises(ValueError):
-                pool.append(wrong)
         self.assertEqual(pool.info()["newest_seq"], 1)
+
+    def test_what_json_can_not_tell_is_refused_with_its_place(self) -> None:
+        pool = self.pool()
+        itself: dict[str, Any] = {}
+        itself["a"] = [itself]
+        deep: Any = {}
+        for _ in range(100_000):
+            deep = {"a": deep}
+        value: dict[Any, Any]
+        for value, says in (
+            ({"x": float("nan")}, r"value\['x'\] is nan: JSON has no NaN"),
+            ({"x": [1, {"y": float("-inf")}]}, r"value\['x'\]\[1\]\['y'\] is -inf: .* no infinity"),
+            ({"x": "ab\ud800"}, r"value\['x'\] holds a lone surrogate, U\+D800 at character 2"),
+            ({"\udfff": 1}, r"a key of value holds a lone surrogate, U\+DFFF"),
+            (itself, "contains itself"),
+            (deep, "nested too deeply"),
+        ):
+            with self.subTest(says), self.assertRaisesRegex(ValueError, says):
+                pool.append(value)
+            with self.subTest(says), self.assertRaisesRegex(ValueError, says.replace("value", r"values\[1\]")):
+                pool.append_many([{}, value])
+        while deep:
+            # Freed step by step: all at once would take a deep stack.
+            deep = deep.pop("a", None)
+        nested: Any = {}
+        for _ in range(100):
+            nested = {"a": nested}
+        with self.assertRaisesRegex(UsageError, "100 levels"):
+            pool.append(nested)
+        with self.assertRaisesRegex(ValueError, "a tag holds a lone surrogate, U\\+D800 at character 1"):
+            pool.append({}, ["x\ud800"])
+        self.assertIsNone(pool.info()["newest_seq"])
+
+    def test_what_is_appended_is_what_readers_get(self) -> None:
+        pool = self.pool()
+        for tags in ([], ["a"], ['q"', "\\", "\n\x00"[:1], "\x7f", "\u2028é\U0001f600", "x" * 200]):
+            value: Any
+            for value in ({}, {"é": [1.5, True, None, "\u2028\U0001f600\x00"]}, {1: 2, None: 3, "data": {"data": 1}}):
+                appended = pool.append(value, tags)
+                raw = pool.get_json(appended.seq)
+                read = next(pool.tail(since_seq=appended.seq))
+                for message in (appended, read, pool.get(appended.seq), parse_message(raw)):
+                    self.assertEqual(message.raw, raw)
+                    self.assertEqual(message.data, json.loads(json.dumps(value)))
+                    self.assertEqual((message.seq, message.tags), (appended.seq, tags))
+                self.assertEqual((read.time, read.time_rfc3339), (appended.time, appended.time_rfc3339))
+
+    def test_bad_arguments_are_told_before_the_library_is_called(self) -> None:
+        pool = self.pool()
+        pool.append({})
+        wrong: list[tuple[type[Exception], Callable[..., object], Any]] = [
+            (TypeError, pool.append, ["text"]),
+            (TypeError, pool.append, [{"x": b""}]),
+            (TypeError, pool.append, [{}, "note"]),
+            (TypeError, pool.append, [{}, [b"note"]]),
+            (TypeError, pool.append, [{}, None, "fast"]),
+            (TypeError, pool.append, [{}, None, True]),
+            (ValueError, pool.append, [{}, None, 2]),
+            (ValueError, pool.append, [{"x": float("inf")}]),
+            (ValueError, pool.append, [{}, ["a\0"]]),
+            (TypeError, pool.append_many, [{"a": 1}]),
+            (TypeError, pool.append_many, ["ab"]),
+            (TypeError, pool.append_many, [7]),
+            (TypeError, pool.append_many, [[{}, 7]]),
+            (TypeError, pool.append_json, ["{}"]),
+            (ValueError, pool.append_json, [b""]),
+            (TypeError, pool.get, ["1"]),
+            (TypeError, pool.get, [True]),
+            (ValueError, pool.get, [-1]),
+            (ValueError, pool.get_json, [1 << 64]),
+            (TypeError, pool.tail, [1.0]),
+            (TypeError, pool.atail, [None, "1"]),
+            (ValueError, pool.tail, [None, None, -1]),
+            (TypeError, pool.open_stream, [None, None, None, "note"]),
+            (ValueError, pool.replay, [0]),
+            (TypeError, pool.replay, ["1"]),
+            (TypeError, self.client.pool, ["x", "1"]),
+            (ValueError, self.client.create_pool, ["x", -1]),
+            (ValueError, self.client.open_pool, [""]),
+            (TypeError, self.client.delete_pool, [None]),
+        ]
+        called = AssertionError("the library was called")
+        with contextlib.ExitStack() as stack:
+            for name, function in vars(_native).items():
+                if callable(function) and getattr(function, "__module__", "") == _native.__name__:
+                    stack.enter_context(mock.patch.object(_native, name, side_effect=called))
+            for error, function, arguments in wrong:
+                with self.subTest(function.__name__, arguments=arguments), self.assertRaises(error) as caught:
+                    function(*arguments)
+                self.assertNotIsInstance(caught.exception, PlasmiteError)
 
     def test_json_text_is_kept_as_it_is(self) -> None:
         pool = self.pool()
@@ -88,8 +178,10 @@ class AppendTest(PoolTestCase):
         ):
             with self.subTest(tags=tags), self.assertRaises(error):
                 pool.append({}, tags)  # type: ignore[arg-type]
-        with self.assertRaises(UsageError):
-            pool.append({}, [""])
+        for tags in ([""], ["x" * 256]):
+            with self.assertRaises(UsageError) as refused:
+                pool.append({}, tags)
+            self.assertIsInstance(refused.exception, ValueError)
         for durability, error in ((2, ValueError), ("fast", TypeError)):
             with self.subTest(durability=durability), self.assertRaises(error):
                 pool.append({}, None, durability)  # type: ignore[arg-type]
@@ -99,6 +191,9 @@ class AppendTest(PoolTestCase):
         pool = self.pool()
         messages = pool.append_many(({"n": n} for n in range(100)), ["t"])
         self.assertEqual([m.seq for m in messages], list(range(1, 101)))
+        self.assertEqual((len(messages), messages[-1].seq, messages[3].tags), (100, 100, ["t"]))
+        self.assertEqual(messages[5:7], [pool.get(6), pool.get(7)])
+        self.assertEqual(messages, list(pool.tail(timeout_ms=0)))
         self.assertEqual([m.data["n"] for m in pool.tail(timeout_ms=0, tags=["t"])], list(range(100)))
         with self.assertRaises(UsageError):
             pool.append_many([{}, {"x": "y" * (2 << 20)}])
@@ -224,12 +319,14 @@ class MessageTest(unittest.TestCase):
         with self.assertRaises(AttributeError):
             message.extra = 8
         with self.assertRaises(AttributeError):
-            del message._raw
+            del message.data
+        with self.assertRaises(AttributeError):
+            message.data = {}  # type: ignore[misc]
 
     def test_messages_and_errors_survive_pickling(self) -> None:
         message = parse_message(self.RAW)
         self.assertEqual(pickle.loads(pickle.dumps(message)), message)
-        self.assertEqual(len({message, Message(self.RAW)}), 1)
+        self.assertEqual(len({message, parse_message(self.RAW)}), 1)
         error = BusyError("text", path="/x", seq=3, offset=4)
         again = pickle.loads(pickle.dumps(error))
         self.assertIs(type(again), BusyError)

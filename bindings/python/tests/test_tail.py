@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -10,10 +11,11 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from typing import Any
 
 import plasmite
 from plasmite import Client, NotFoundError, Pool, RetentionGapError, UsageError
-from support import PoolTestCase
+from support import ENVIRONMENT, PoolTestCase
 
 
 def append_some(pool: Pool, count: int) -> None:
@@ -114,6 +116,36 @@ class TailTest(PoolTestCase):
         self.assertEqual(list(tail), [])
         tail.close()
 
+    def test_a_tail_closed_by_another_thread_ends_there(self) -> None:
+        pool = self.pool()
+        tails = [pool.tail(), pool.tail()]
+        ended: list[list[plasmite.Message]] = []
+        threads = [threading.Thread(target=lambda tail=tail: ended.append(list(tail))) for tail in tails]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        pool.close()
+        self.client.close()
+        for tail in tails:
+            tail.close()
+        for thread in threads:
+            thread.join(20)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(ended, [[], []])
+
+    def test_threads_share_a_tail(self) -> None:
+        pool = self.pool()
+        tail = pool.tail(max_messages=2000)
+        seqs: list[list[int]] = []
+        threads = [threading.Thread(target=lambda: seqs.append([m.seq for m in tail])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        append_some(pool, 2000)
+        for thread in threads:
+            thread.join(60)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(sorted(seq for own in seqs for seq in own), list(range(1, 2001)))
+
     def test_a_replay_keeps_the_rhythm(self) -> None:
         pool = self.pool()
         for _ in range(3):
@@ -144,7 +176,7 @@ class AsyncTest(PoolTestCase):
         pool = self.pool()
 
         async def read() -> list[int]:
-            return [m.data["n"] async for m in pool.tail(max_messages=20)]
+            return [m.data["n"] async for m in pool.atail(max_messages=20)]
 
         async def write() -> None:
             for n in range(20):
@@ -161,7 +193,7 @@ class AsyncTest(PoolTestCase):
         pool = self.pool()
 
         async def main() -> list[int]:
-            tail = pool.tail(max_messages=3)
+            tail = pool.atail(max_messages=3)
             with self.assertRaises(asyncio.TimeoutError):
                 await asyncio.wait_for(tail.__anext__(), 0.02)
             append_some(pool, 3)
@@ -173,47 +205,229 @@ class AsyncTest(PoolTestCase):
         pool = self.pool()
 
         async def main() -> list[int]:
-            waiting = [asyncio.ensure_future(pool.tail().__anext__()) for _ in range(50)]
+            waiting = [asyncio.ensure_future(pool.atail().__anext__()) for _ in range(50)]
             await asyncio.sleep(0.05)
             pool.append({})
             return [message.seq for message in await asyncio.wait_for(asyncio.gather(*waiting), 20)]
 
         self.assertEqual(asyncio.run(main()), [1] * 50)
 
+    def test_no_reader_holds_a_thread(self) -> None:
+        pool, other = self.pool(), self.client.open_pool("docs")
+        self.addCleanup(other.close)
+
+        def threads() -> int:
+            return len(os.listdir("/proc/self/task"))
+
+        async def main() -> int:
+            before = threads()
+            waiting = [asyncio.ensure_future((pool, other)[n % 2].atail().__anext__()) for n in range(300)]
+            await asyncio.sleep(0.1)
+            more = threads() - before
+            pool.append({})
+            await asyncio.wait_for(asyncio.gather(*waiting), 60)
+            return more
+
+        self.assertLessEqual(asyncio.run(main()), 1)
+        for _ in range(200):
+            if not any("plasmite" in task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()):
+                break
+            time.sleep(0.05)
+        else:
+            self.fail("the library's thread goes on after the last reader")
+
+    def test_cancelled_readers_leave_nothing_behind(self) -> None:
+        pool = self.pool()
+
+        def descriptors() -> int:
+            return len(os.listdir("/proc/self/fd"))
+
+        async def main() -> tuple[int, int]:
+            before = descriptors()
+            waiting = [asyncio.ensure_future(pool.atail().__anext__()) for _ in range(100)]
+            await asyncio.sleep(0.05)
+            for task in waiting:
+                task.cancel()
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            self.assertTrue(all(isinstance(result, asyncio.CancelledError) for result in results))
+            del waiting, results, task
+            # The loop has its own references for one more turn.
+            await asyncio.sleep(0.05)
+            gc.collect()
+            return before, descriptors()
+
+        before, after = asyncio.run(main())
+        self.assertLessEqual(after, before)
+
+    def test_a_loop_that_was_closed_under_a_reader_does_no_harm(self) -> None:
+        pool = self.pool()
+        gc.collect()
+        descriptors = os.listdir("/proc/self/fd")
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(pool.atail().__anext__())
+        loop.run_until_complete(asyncio.sleep(0.02))
+        loop.close()
+        with self.assertLogs("asyncio", "ERROR"):
+            # It says that the task was destroyed while it waited.
+            del task
+            gc.collect()
+        self.assertEqual(os.listdir("/proc/self/fd"), descriptors)
+        pool.append({})
+
+        async def main() -> int:
+            return (await pool.atail().__anext__()).seq
+
+        self.assertEqual(asyncio.run(main()), 1)
+
+    def test_closing_ends_the_wait_of_another_task(self) -> None:
+        pool = self.pool()
+
+        async def main() -> list[int]:
+            async with pool.atail() as tail:
+                read = asyncio.ensure_future(collect(tail))
+                await asyncio.sleep(0.02)
+                with self.assertRaisesRegex(RuntimeError, "a tail of its own"):
+                    await tail.__anext__()
+                pool.append({})
+                await asyncio.sleep(0.02)
+                await tail.aclose()
+                await tail.aclose()
+                return await asyncio.wait_for(read, 20)
+
+        async def collect(tail: plasmite.AsyncTail) -> list[int]:
+            return [m.seq async for m in tail]
+
+        self.assertEqual(asyncio.run(main()), [1])
+
+    def test_a_long_backlog_leaves_the_loop_to_others(self) -> None:
+        pool = self.pool("large", 8 << 20)
+        pool.append_many({"n": n} for n in range(20_000))
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def main() -> int:
+            counting = asyncio.ensure_future(count_turns())
+            seqs = [m.seq async for m in pool.atail(max_messages=20_000)]
+            counting.cancel()
+            return len(seqs)
+
+        self.assertEqual(asyncio.run(main()), 20_000)
+        self.assertGreater(turns, 10)
+
+    def test_errors_come_as_in_a_tail(self) -> None:
+        pool = self.pool("ring", 8192)
+        overtaken = pool.atail(error_on_gap=True)
+        pool.append_many({"n": n, "text": "something that takes some room"} for n in range(500))
+
+        async def main() -> None:
+            with self.assertRaises(RetentionGapError) as caught:
+                await overtaken.__anext__()
+            self.assertEqual(caught.exception.seq, 1)
+            self.assertEqual([m.seq async for m in overtaken], [])
+            for take_away in (self.client.delete_pool, lambda name: (self.dir / f"{name}.plasmite").unlink()):
+                tail = self.pool("short").atail()
+                reading = asyncio.ensure_future(tail.__anext__())
+                await asyncio.sleep(0.02)
+                take_away("short")
+                with self.assertRaises(NotFoundError):
+                    await asyncio.wait_for(reading, 20)
+
+        asyncio.run(main())
+
     def test_timeouts_end_it(self) -> None:
         async def main() -> list[int]:
-            return [m.seq async for m in self.pool().tail(timeout_ms=30)]
+            return [m.seq async for m in self.pool().atail(timeout_ms=30)]
 
         self.assertEqual(asyncio.run(main()), [])
 
 
 WAIT = """
-import sys
+import sys, threading, time
 from plasmite import Client
 pool = Client(sys.argv[1]).pool("docs")
+for _ in range(int(sys.argv[2])):
+    threading.Thread(target=list, args=[pool.tail()], daemon=True).start()
 print("ready", flush=True)
 try:
     for message in pool.tail():
         print(message.seq, flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+for message in pool.tail(max_messages=1, timeout_ms=0):
+    print(message.seq, flush=True)
 """
 
 
 class ProcessTest(PoolTestCase):
     def test_ctrl_c_ends_a_waiting_tail(self) -> None:
-        source = str(Path(plasmite.__file__).parent.parent)
-        environment = {**os.environ, "PYTHONPATH": source}
-        waiting = [sys.executable, "-c", WAIT, str(self.dir)]
-        with subprocess.Popen(waiting, stdout=subprocess.PIPE, env=environment) as process:
-            assert process.stdout is not None
-            self.assertEqual(process.stdout.readline(), b"ready\n")
-            time.sleep(0.3)
-            start = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.stdout.read(), b"interrupted\n")
-            self.assertEqual(process.wait(10), 0)
-        self.assertLess(time.monotonic() - start, 2)
+        for other_threads in ("0", "5"):
+            waiting = [sys.executable, "-c", WAIT, str(self.dir), other_threads]
+            with (
+                self.subTest(other_threads),
+                subprocess.Popen(waiting, stdout=subprocess.PIPE, env=ENVIRONMENT) as process,
+            ):
+                assert process.stdout is not None
+                self.assertEqual(process.stdout.readline(), b"ready\n")
+                time.sleep(0.3)
+                start = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.stdout.read(), b"interrupted\n")
+                self.assertEqual(process.wait(10), 0)
+                self.assertLess(time.monotonic() - start, 5)
+
+    def test_a_signal_handler_runs_at_once_and_the_tail_goes_on(self) -> None:
+        pool = self.pool()
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, lambda *_: pool.append({})))
+        tail = pool.tail(max_messages=3)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
+        # Nobody else appends: each message is one of the handler's, which runs in the midst of the wait.
+        self.assertEqual([m.seq for m in tail], [1, 2, 3])
+
+    def test_processes_of_every_start_method_share_a_pool(self) -> None:
+        pool = self.pool()
+        for method in ("fork", "spawn", "forkserver"):
+            with self.subTest(method):
+                context: Any = multiprocessing.get_context(method)
+                child = context.Process(target=append_some, args=(pool, 3))
+                child.start()
+                child.join(60)
+                self.assertEqual(child.exitcode, 0)
+        self.assertEqual([m.data["n"] for m in pool.tail(timeout_ms=0)], [0, 1, 2] * 3)
+
+    def test_a_forked_child_reads_in_an_event_loop_of_its_own(self) -> None:
+        pool = self.pool()
+
+        async def one() -> int:
+            return (await pool.atail(timeout_ms=20_000).__anext__()).seq
+
+        async def main() -> int:
+            # The parent's reader has the library's thread, which the child does not have.
+            waiting = asyncio.ensure_future(one())
+            await asyncio.sleep(0.02)
+            child = os.fork()
+            if child == 0:
+                seq = 0
+                thread = threading.Thread(target=lambda: asyncio.run(read_in_child()))
+
+                async def read_in_child() -> None:
+                    nonlocal seq
+                    seq = await one()
+
+                thread.start()
+                thread.join()
+                os._exit(seq)
+            await asyncio.sleep(0.1)
+            pool.append({})
+            self.assertEqual(await waiting, 1)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        self.assertEqual(asyncio.run(main()), 1)
 
     def test_forked_children_use_the_same_handles(self) -> None:
         pool = self.pool()

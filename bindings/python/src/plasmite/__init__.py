@@ -34,7 +34,8 @@ from ._errors import (
 from ._message import Message, MessageMeta, parse_message
 from ._native import VERSION as __version__
 from ._pool import Durability, Pool
-from ._stream import Stream, Tail
+from ._stream import Stream
+from ._tail import AsyncTail, Tail
 
 #: The default pool directory, as of when it is looked at: the same as :func:`default_pool_dir`.
 DEFAULT_POOL_DIR: Path
@@ -51,6 +52,7 @@ __all__ = [
     "DEFAULT_POOL_SIZE",
     "DEFAULT_POOL_SIZE_BYTES",
     "AlreadyExistsError",
+    "AsyncTail",
     "BusyError",
     "Client",
     "CorruptError",

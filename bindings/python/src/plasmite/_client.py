@@ -84,6 +84,9 @@ class Client:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Client, (os.path.abspath(self._pool_dir),)
+
     def __repr__(self) -> str:
         return f"Client({str(self._pool_dir)!r})"
 

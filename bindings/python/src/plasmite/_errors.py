@@ -59,7 +59,7 @@ class InternalError(PlasmiteError):
     _default_kind = ErrorKind.INTERNAL
 
 
-class UsageError(PlasmiteError):
+class UsageError(PlasmiteError, ValueError):
     """A bad argument, invalid JSON, a message too large, a closed handle."""
 
     _default_kind = ErrorKind.USAGE

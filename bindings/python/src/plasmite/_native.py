@@ -1,6 +1,10 @@
 """libplasmite through ctypes. No other module imports ctypes, and none but this one sees a pointer.
 
 A call takes Python values that were checked, and returns Python values or raises a PlasmiteError.
+
+Making a ctypes object takes longer than the append of a small message, and so does turning an int into a C argument.
+What is called for each message therefore gets arguments that were made before: handles, constants, tags, places for
+results. Such a function has no argtypes, which would be asked about each argument.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from ._errors import PlasmiteError, of_kind
 END = 0
 MESSAGE = 1
 
-_ABI_VERSION = 1
+_ABI_VERSION = 2
 _FILE = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
 
 
@@ -53,27 +57,50 @@ class _StreamOptions(ctypes.Structure):
     )
 
 
+class _Receipt(ctypes.Structure):
+    _fields_ = (("seq", c_uint64), ("time_ns", c_uint64))
+
+
 def _load() -> ctypes.CDLL:
+    """The library, from the first place that is meant to have it; a failure tells where it looked."""
     override = os.environ.get("PLASMITE_LIB_DIR")
     bundled = Path(__file__).resolve().parent / "_native" / _FILE
     if override:
-        candidates = [os.path.join(os.path.abspath(override), _FILE)]
+        # Asked for by name: another one would be a surprise.
+        where, candidates = "PLASMITE_LIB_DIR", [os.path.join(os.path.abspath(override), _FILE)]
     elif bundled.is_file():
-        candidates = [str(bundled)]
+        where, candidates = "the package", [str(bundled)]
     else:
-        candidates = [_FILE, "plasmite"]
+        where, candidates = f"{bundled.parent} and the system's linker", [_FILE, "plasmite"]
     failures = []
     for candidate in candidates:
         try:
             library = ctypes.CDLL(candidate)
-            if library.plsm_abi_version() >= _ABI_VERSION:
-                return library
-            failures.append(f"{candidate}: its ABI is older than version {_ABI_VERSION}")
-        except (OSError, AttributeError) as error:
+        except OSError as error:
             failures.append(str(error))
+            continue
+        refusal = _refusal(library, candidate)
+        if refusal is None:
+            return library
+        failures.append(refusal)
     raise ImportError(
-        f"libplasmite could not be loaded ({'; '.join(failures)}). "
+        f"libplasmite could not be loaded from {where} ({'; '.join(failures)}). "
         "Set PLASMITE_LIB_DIR to the folder that holds it, or install a wheel that bundles it."
+    )
+
+
+def _refusal(library: ctypes.CDLL, name: str) -> str | None:
+    """Why this library is not the one. A newer one is: the ABI only grows."""
+    try:
+        abi_version, version = library.plsm_abi_version, library.plsm_version
+    except AttributeError:
+        return f"{name}: it is no libplasmite, or one from before ABI version 1"
+    version.restype = c_char_p
+    if abi_version() >= _ABI_VERSION:
+        return None
+    return (
+        f"{name}: it is libplasmite {version().decode(errors='replace')} with ABI version {abi_version()}, "
+        f"and this package needs ABI version {_ABI_VERSION} or later"
     )
 
 
@@ -132,7 +159,7 @@ class Handle:
 
     __slots__ = ("_free", "pointer")
 
-    def __init__(self, pointer: int, free: Callable[[Any], None]) -> None:
+    def __init__(self, pointer: c_void_p, free: Callable[[Any], None]) -> None:
         self.pointer = pointer
         self._free = free
 
@@ -159,8 +186,7 @@ def _handle(function: Callable[..., int], free: Callable[[Any], None], *argument
     pointer, error = c_void_p(), _ErrorPointer()
     if function(*arguments, byref(pointer), byref(error)) < 0:
         raise _raised(error)
-    assert pointer.value is not None
-    return Handle(pointer.value, free)
+    return Handle(pointer, free)
 
 
 def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
@@ -174,8 +200,32 @@ def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
         _buf_free(out)
 
 
-def _array(strings: list[bytes]) -> Any:
-    return (c_char_p * len(strings))(*strings) if strings else None
+class Tags:
+    """Tags as the library takes them. Threads may share them: nobody changes them."""
+
+    __slots__ = ("array", "count", "names")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        # ctypes keeps the bytes alive with the array.
+        self.array = (c_char_p * len(names))(*(name.encode() for name in names)) if names else None
+        self.count = c_size_t(len(names))
+
+
+# Places for the results of an append, and the references to them, used again and again by one thread at a time. They
+# are taken out while in use; those of a call that fails, or that a signal handler ends, do not come back.
+_scratches: list[tuple[_Receipt, Any, Any, Any]] = []
+
+
+def _new_scratch() -> tuple[_Receipt, Any, Any, Any]:
+    receipt, error = _Receipt(), _ErrorPointer()
+    return receipt, byref(receipt), error, byref(error)
+
+
+_TO_NUL = c_size_t(-1)
+_DURABILITIES = (c_uint32(0), c_uint32(1))
+# Through [], which gives a function object of its own, without argtypes.
+_pool_append = _lib["plsm_pool_append"]
 
 
 def client_new(pool_dir: bytes) -> Handle:
@@ -208,12 +258,30 @@ def pool_info(pool: Handle) -> bytes:
     return _bytes(_pool_info_json, pool.pointer)
 
 
-def append(pool: Handle, json: bytes, tags: list[bytes], durability: int) -> bytes:
-    return _bytes(_pool_append_json, pool.pointer, json, len(json), _array(tags), len(tags), durability)
+def append(pool: Handle, json: bytes, tags: Tags, durability: int) -> tuple[int, int]:
+    """Appends JSON text that holds no NUL. Returns the seq, and the time in nanoseconds since 1970."""
+    try:
+        scratch = _scratches.pop()
+    except IndexError:
+        scratch = _new_scratch()
+    receipt, out_receipt, error, out_error = scratch
+    if _pool_append(
+        pool.pointer, json, _TO_NUL, tags.array, tags.count, _DURABILITIES[durability], out_receipt, out_error
+    ):
+        raise _raised(error)
+    appended = receipt.seq, receipt.time_ns
+    _scratches.append(scratch)
+    return appended
 
 
-def append_batch(pool: Handle, json: bytes, tags: list[bytes], durability: int) -> bytes:
-    return _bytes(_pool_append_batch, pool.pointer, json, len(json), _array(tags), len(tags), durability)
+def append_json(pool: Handle, json: bytes, tags: Tags, durability: int) -> bytes:
+    """Appends any text, and returns the envelope."""
+    return _bytes(_pool_append_json, pool.pointer, json, len(json), tags.array, tags.count, durability)
+
+
+def append_batch(pool: Handle, json: bytes, tags: Tags, durability: int) -> bytes:
+    """Appends several documents, and returns the envelopes as JSON Lines."""
+    return _bytes(_pool_append_batch, pool.pointer, json, len(json), tags.array, tags.count, durability)
 
 
 def get(pool: Handle, seq: int) -> bytes:
@@ -224,7 +292,7 @@ def stream_open(
     pool: Handle,
     since_seq: int | None,
     max_messages: int | None,
-    tags: list[bytes],
+    tags: Tags,
     error_on_gap: bool,
 ) -> Handle:
     options = _StreamOptions(
@@ -235,7 +303,7 @@ def stream_open(
         max_messages=max_messages or 0,
         has_max=max_messages is not None,
     )
-    return _handle(_stream_open, _stream_free, pool.pointer, byref(options), _array(tags), len(tags))
+    return _handle(_stream_open, _stream_free, pool.pointer, byref(options), tags.array, tags.count)
 
 
 def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> tuple[int, bytes]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any
 
 from . import _args, _native
 from ._errors import UsageError
-from ._message import Message, nanoseconds
-from ._stream import Stream, Tail
+from ._message import Message, Messages
+from ._stream import Cursor, Stream
+from ._tail import AsyncTail, Tail, replayed
 
 
 class Durability(IntEnum):
@@ -22,6 +23,10 @@ class Durability(IntEnum):
     FAST = 0
     #: Power loss too; waits for the disk.
     FLUSH = 1
+
+
+# For a look that is faster than a comparison.
+_FAST = Durability.FAST
 
 
 class Pool:
@@ -37,25 +42,22 @@ class Pool:
         durability: Durability = Durability.FAST,
     ) -> Message:
         """Appends a mapping as one message. When this returns, every reader of every process sees it."""
-        return Message(
-            _native.append(
-                self._open(),
-                _args.document(value),
-                _args.tags(tags),
-                _args.durability(durability),
-            )
-        )
+        data, own_tags = _args.document(value), _args.tags(tags)
+        level = 0 if durability is _FAST else _args.durability(durability)
+        seq, time_ns = _native.append(self._open(), data, own_tags, level)
+        return Message((seq, time_ns, own_tags.names, data))
 
     def append_many(
         self,
         values: Iterable[Mapping[str, Any]],
         tags: Iterable[str] | None = None,
         durability: Durability = Durability.FAST,
-    ) -> list[Message]:
+    ) -> Sequence[Message]:
         """Appends many mappings at once, all with the same tags: consecutive seqs, all of them or none."""
-        text = b"\n".join(map(_args.document, values))
-        lines = _native.append_batch(self._open(), text, _args.tags(tags), _args.durability(durability))
-        return [Message(line) for line in lines.split(b"\n") if line]
+        handle = self._open()
+        text = _args.documents(values)
+        block = _native.append_batch(handle, text, _args.tags(tags), _args.durability(durability))
+        return Messages(block)
 
     def append_json(
         self,
@@ -64,11 +66,12 @@ class Pool:
         durability: Durability = Durability.FAST,
     ) -> bytes:
         """Appends one JSON object given as text, kept byte for byte but for whitespace, and returns the envelope."""
-        return _native.append(self._open(), _args.payload(payload), _args.tags(tags), _args.durability(durability))
+        handle = self._open()
+        return _native.append_json(handle, _args.payload(payload), _args.tags(tags), _args.durability(durability))
 
     def get(self, seq: int) -> Message:
         """One message. NotFoundError when the pool does not hold it."""
-        return Message(self.get_json(seq))
+        return Message(self.get_json(seq).decode())
 
     def get_json(self, seq: int) -> bytes:
         """The envelope of one message."""
@@ -82,13 +85,24 @@ class Pool:
         tags: Iterable[str] | None = None,
         error_on_gap: bool = False,
     ) -> Tail:
-        """The pool's messages, oldest first, then each new one as it comes; for ``for`` and ``async for``.
+        """The pool's messages, oldest first, then each new one as it comes, for ``for``.
 
         ``since_seq`` is the first one wanted (default: the oldest there is). The tail ends after ``max_messages``, or
         when none came for ``timeout_ms``. Only messages with all of ``tags`` are delivered. A reader that is overtaken
         goes on with the oldest message, or gets RetentionGapError with ``error_on_gap``.
         """
-        return Tail(self.open_stream(since_seq, max_messages, timeout_ms, tags, error_on_gap))
+        return Tail(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap))
+
+    def atail(
+        self,
+        since_seq: int | None = None,
+        max_messages: int | None = None,
+        timeout_ms: int | None = None,
+        tags: Iterable[str] | None = None,
+        error_on_gap: bool = False,
+    ) -> AsyncTail:
+        """The same as :meth:`tail`, for ``async for``. The event loop waits: no reader holds a thread."""
+        return AsyncTail(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap))
 
     def replay(
         self,
@@ -103,7 +117,7 @@ class Pool:
             raise TypeError(f"speed must be a number, not {type(speed).__name__}")
         if not speed > 0:
             raise ValueError(f"speed={speed} must be above 0")
-        return _replayed(self.tail(since_seq, max_messages, timeout_ms, tags), speed)
+        return replayed(self.tail(since_seq, max_messages, timeout_ms, tags), speed)
 
     def open_stream(
         self,
@@ -114,14 +128,26 @@ class Pool:
         error_on_gap: bool = False,
     ) -> Stream:
         """The same as :meth:`tail`, for who wants the raw envelopes."""
+        return Stream(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap))
+
+    def _cursor(
+        self,
+        since_seq: int | None,
+        max_messages: int | None,
+        timeout_ms: int | None,
+        tags: Iterable[str] | None,
+        error_on_gap: bool,
+    ) -> Cursor:
+        pool = self._open()
+        timeout_ms = _args.optional_number(timeout_ms, "timeout_ms")
         handle = _native.stream_open(
-            self._open(),
+            pool,
             _args.optional_number(since_seq, "since_seq"),
             _args.optional_number(max_messages, "max_messages"),
             _args.tags(tags),
             bool(error_on_gap),
         )
-        return Stream(handle, _args.optional_number(timeout_ms, "timeout_ms"))
+        return Cursor(handle, timeout_ms)
 
     def info(self) -> dict[str, Any]:
         """The facts of the pool: sizes, bounds, times."""
@@ -150,16 +176,14 @@ class Pool:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For processes that are spawned: they open the pool by its path.
+        return _reopened, (os.path.abspath(self.info()["path"]),)
 
-def _replayed(tail: Tail, speed: float) -> Iterator[Message]:
-    start = first = None
-    with tail:
-        for message in tail:
-            at = nanoseconds(message)
-            if start is None or first is None:
-                start, first = time.monotonic(), at
-            # Each message is due at its own time after the first: lateness does not add up.
-            delay = start + (at - first) / 1e9 / speed - time.monotonic()
-            if delay > 0:
-                time.sleep(delay)
-            yield message
+    def __repr__(self) -> str:
+        return "<Pool, closed>" if self._handle is None else f"<Pool {self.info()['path']!r}>"
+
+
+def _reopened(path: str) -> Pool:
+    client = _native.client_new(os.fsencode(os.path.dirname(path)))
+    return Pool(_native.pool_open(client, os.fsencode(path)))
