@@ -206,6 +206,9 @@ pub(crate) struct MountArgs {
     /// Size of pools that mkdir creates: 64K, 1M, 2G
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
     pub(crate) pool_size: u64,
+    /// Let ls show the streams, links and controls of a pool too, not its messages alone
+    #[arg(long)]
+    pub(crate) show_streams: bool,
     /// Only for reading: nothing can be appended, created or removed
     #[arg(short, long)]
     pub(crate) read_only: bool,

@@ -13,8 +13,9 @@ use fuser::{
     ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::attr::{Attr, Entry, Kind};
+use crate::attr::{Attr, Entry, Kind, Ttl};
 use crate::errno::{Errno, Reply};
+use crate::helpers::Helpers;
 use crate::tree::{Caller, Change, Listed, MAX_NAME_BYTES, Opened, Read, Tree, Unsynced};
 use crate::views::Chunk;
 use crate::waiters::Notify;
@@ -30,13 +31,26 @@ pub(crate) const END_STREAMS: &str = "user.plasmite.end-streams";
 /// The tree as a FUSE file system. Dropping it tells whoever holds the other end of `_ended`.
 pub(crate) struct Adapter {
     tree: Arc<Tree>,
+    helpers: Arc<Helpers>,
     _ended: Sender<()>,
 }
 
 impl Adapter {
     /// An adapter for `tree`.
     pub(crate) fn new(tree: Arc<Tree>, ended: Sender<()>) -> Self {
-        Self { tree, _ended: ended }
+        Self { tree, helpers: Arc::default(), _ended: ended }
+    }
+}
+
+impl Adapter {
+    /// Answers a request here or, if that takes long, on another thread.
+    fn answer(&self, long: bool, job: impl FnOnce(&Tree) + Send + 'static) {
+        if long {
+            let tree = Arc::clone(&self.tree);
+            self.helpers.run(move || job(&tree));
+        } else {
+            job(&self.tree);
+        }
     }
 }
 
@@ -158,6 +172,12 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if self.tree.is_long_lookup(parent.0, name) {
+            let name = name.to_owned();
+            return self.answer(true, move |tree| {
+                answer!(reply, tree.lookup(parent.0, &name), |entry| reply_entry(reply, &entry));
+            });
+        }
         answer!(reply, self.tree.lookup(parent.0, name), |entry| reply_entry(reply, &entry));
     }
 
@@ -166,8 +186,10 @@ impl Filesystem for Adapter {
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        answer!(reply, self.tree.getattr(ino.0), |(attr, ttl): (Attr, crate::attr::Ttl)| reply
-            .attr(&ttl.attr, &file_attr(&attr)));
+        self.answer(self.tree.is_long_look(ino.0), move |tree| {
+            answer!(reply, tree.getattr(ino.0), |(attr, ttl): (Attr, Ttl)| reply
+                .attr(&ttl.attr, &file_attr(&attr)));
+        });
     }
 
     fn setattr(
@@ -191,13 +213,15 @@ impl Filesystem for Adapter {
         let change = Change { mode, uid, gid, size, mtime: mtime.map(time) };
         answer!(reply, self.tree.setattr(ino.0, fh.map(|fh| fh.0), &change), |(attr, ttl): (
             Attr,
-            crate::attr::Ttl
+            Ttl
         )| reply
             .attr(&ttl.attr, &file_attr(&attr)));
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
-        answer!(reply, self.tree.readlink(ino.0), |target: Vec<u8>| reply.data(&target));
+        self.answer(self.tree.is_long_look(ino.0), move |tree| {
+            answer!(reply, tree.readlink(ino.0), |target: Vec<u8>| reply.data(&target));
+        });
     }
 
     fn mknod(
@@ -298,13 +322,16 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let waits = flags.0 & libc::O_NONBLOCK == 0;
-        match run(|| self.tree.read(fh.0, offset, size as usize, waits, caller(request))) {
-            Ok(Read::Data(chunk)) => reply.data(chunk.as_slice()),
-            Ok(Read::Wait(parking)) => {
-                parking.park(Box::new(move |result| reply_chunk(reply, result)));
+        let caller = caller(request);
+        self.answer(self.tree.is_long_read(fh.0), move |tree| {
+            match run(|| tree.read(fh.0, offset, size as usize, waits, caller)) {
+                Ok(Read::Data(chunk)) => reply.data(chunk.as_slice()),
+                Ok(Read::Wait(parking)) => {
+                    parking.park(Box::new(move |result| reply_chunk(reply, result)));
+                }
+                Err(errno) => reply.error(errno.into()),
             }
-            Err(errno) => reply.error(errno.into()),
-        }
+        });
     }
 
     fn write(
@@ -382,13 +409,15 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let mut add =
-            |e: &Listed<'_>| reply.add(INodeNo(e.ino), e.cookie, file_type(e.kind), e.name);
-        let result = run(|| self.tree.readdir(fh.0, offset, false, &mut add));
-        match result {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno.into()),
-        }
+        self.answer(self.tree.is_long_listing(fh.0), move |tree| {
+            let mut add =
+                |e: &Listed<'_>| reply.add(INodeNo(e.ino), e.cookie, file_type(e.kind), e.name);
+            let result = run(|| tree.readdir(fh.0, offset, false, &mut add));
+            match result {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(errno.into()),
+            }
+        });
     }
 
     fn readdirplus(
@@ -399,17 +428,19 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let mut add = |e: &Listed<'_>| {
-            // `.` and `..`: the kernel looks at nothing but the name and the type.
-            let entry = e.entry.unwrap_or(Entry { attr: dots(e), ttl: crate::attr::Ttl::NONE });
-            let attr = file_attr(&entry.attr);
-            reply.add(INodeNo(e.ino), e.cookie, e.name, &entry.ttl.entry, &attr, GENERATION)
-        };
-        let result = run(|| self.tree.readdir(fh.0, offset, true, &mut add));
-        match result {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno.into()),
-        }
+        self.answer(self.tree.is_long_listing(fh.0), move |tree| {
+            let mut add = |e: &Listed<'_>| {
+                // `.` and `..`: the kernel looks at nothing but the name and the type.
+                let entry = e.entry.unwrap_or(Entry { attr: dots(e), ttl: Ttl::NONE });
+                let attr = file_attr(&entry.attr);
+                reply.add(INodeNo(e.ino), e.cookie, e.name, &entry.ttl.entry, &attr, GENERATION)
+            };
+            let result = run(|| tree.readdir(fh.0, offset, true, &mut add));
+            match result {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(errno.into()),
+            }
+        });
     }
 
     fn releasedir(
@@ -503,8 +534,10 @@ impl Filesystem for Adapter {
             // The file was closed in the meantime: nobody waits.
             let _ = notifier.notify();
         });
-        answer!(reply, self.tree.poll(fh.0, wanted.then_some(notify)), |ready| reply
-            .poll(poll_events(ready)));
+        self.answer(self.tree.is_long_read(fh.0), move |tree| {
+            answer!(reply, tree.poll(fh.0, wanted.then_some(notify)), |ready| reply
+                .poll(poll_events(ready)));
+        });
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) enum Fixed {
     Log,
     /// `errors`, in the same way.
     Errors,
+    /// `tags`, a directory.
+    Tags,
+    /// `since`, a directory.
+    Since,
 }
 
 impl Ino {
@@ -113,8 +117,10 @@ pub(crate) fn next_node() -> u64 {
 }
 
 fn fixed(low: u64) -> Option<Fixed> {
-    use Fixed::{Dir, Errors, First, Follow, Info, Latest, Log, Tail};
-    [Dir, First, Latest, Tail, Follow, Info, Log, Errors].into_iter().find(|f| *f as u64 == low)
+    use Fixed::{Dir, Errors, First, Follow, Info, Latest, Log, Since, Tags, Tail};
+    [Dir, First, Latest, Tail, Follow, Info, Log, Errors, Tags, Since]
+        .into_iter()
+        .find(|f| *f as u64 == low)
 }
 
 /// The newest seq not after `newest` whose low bits are `low`.

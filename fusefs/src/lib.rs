@@ -14,6 +14,7 @@
 mod adapter;
 mod attr;
 mod errno;
+mod helpers;
 mod ino;
 mod interrupt;
 mod mount;

@@ -33,6 +33,8 @@ pub struct MountOptions {
     pub pool_size_bytes: u64,
     /// Nothing can be written, created or removed; pool files are opened for reading only.
     pub read_only: bool,
+    /// Listings show the streams, links and controls of a pool too, not its messages alone.
+    pub show_streams: bool,
     /// Users other than the one who mounts may come in, as far as owner and mode of each pool let them.
     pub allow_other: bool,
 }
@@ -46,6 +48,7 @@ impl MountOptions {
             mountpoint: mountpoint.into(),
             pool_size_bytes: DEFAULT_POOL_SIZE_BYTES,
             read_only: false,
+            show_streams: false,
             allow_other: false,
         }
     }
@@ -54,6 +57,7 @@ impl MountOptions {
         Settings {
             pool_size_bytes: self.pool_size_bytes,
             read_only: self.read_only,
+            show_streams: self.show_streams,
             shared: self.allow_other,
         }
     }

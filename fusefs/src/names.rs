@@ -26,7 +26,13 @@ pub(crate) enum Meaning {
     Info,
     /// `errors`, the last refused writes.
     Errors,
-    /// A number that can't be a message's, or a name kept for a view: nothing is there, and nothing may be created.
+    /// `tags`, the directories of tags.
+    Tags,
+    /// `since`, the directories of times.
+    Since,
+    /// A tag, in a directory of one.
+    Tag,
+    /// A number that can't be a message's: nothing is there, and nothing may be created.
     Reserved,
     /// A name that can be written.
     Writable(Sort),
@@ -54,7 +60,8 @@ pub(crate) fn meaning(name: &OsStr) -> Meaning {
         b"follow" => Meaning::Follow,
         b"info.json" => Meaning::Info,
         b"errors" => Meaning::Errors,
-        b"tags" => Meaning::Reserved,
+        b"tags" => Meaning::Tags,
+        b"since" => Meaning::Since,
         _ if is_draft(bytes) => Meaning::Writable(Sort::Draft),
         _ => match bytes.strip_suffix(b".json") {
             // `0017.json` is no message's name: numbered files can be copied in.
@@ -65,6 +72,19 @@ pub(crate) fn meaning(name: &OsStr) -> Meaning {
             None if is_number(bytes) => seq(bytes).map_or(Meaning::Reserved, Meaning::Message),
             None => Meaning::Writable(Sort::Stream),
         },
+    }
+}
+
+/// What `name` means in the directory of a tag, where most names are further tags.
+pub(crate) fn meaning_among_tags(name: &OsStr) -> Meaning {
+    const STREAMS: [&[u8]; 2] = [b".jsonl", b".ndjson"];
+    match meaning(name) {
+        Meaning::Writable(Sort::Stream)
+            if name != "in" && !STREAMS.iter().any(|end| name.as_bytes().ends_with(end)) =>
+        {
+            Meaning::Tag
+        }
+        other => other,
     }
 }
 
@@ -132,7 +152,21 @@ mod tests {
         assert_eq!(of("log"), Meaning::Log);
         assert_eq!(of("log.json"), Meaning::Writable(Sort::Document));
         assert_eq!(of("info.json"), Meaning::Info);
-        assert_eq!(of("tags"), Meaning::Reserved);
+        assert_eq!((of("tags"), of("since")), (Meaning::Tags, Meaning::Since));
+    }
+
+    #[test]
+    fn in_a_tags_directory_most_names_are_further_tags() {
+        let of = |name: &str| meaning_among_tags(OsStr::new(name));
+        for name in ["b", "urgent!", "ünï", "a.b", "json"] {
+            assert_eq!(of(name), Meaning::Tag, "{name}");
+        }
+        for name in ["in", "a.jsonl", "a.ndjson"] {
+            assert_eq!(of(name), Meaning::Writable(Sort::Stream), "{name}");
+        }
+        assert_eq!(of("a.json"), Meaning::Writable(Sort::Document));
+        assert_eq!(of(".a"), Meaning::Writable(Sort::Draft));
+        assert_eq!((of("17"), of("log")), (Meaning::Message(Seq::new(17)), Meaning::Log));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 mod janitor;
 mod texts;
+mod view;
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Instant, SystemTime};
 
@@ -17,7 +18,7 @@ use plasmite_core::{Client, ErrorKind, POOL_SUFFIX, Pool};
 
 use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
-use crate::ino::{DirId, MAX_DIR_ID};
+use crate::ino::{DirId, Fixed, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
 use crate::rejections::Rejections;
 use crate::sync::{lock, read, write};
@@ -26,6 +27,10 @@ use crate::sys;
 use crate::waiters::Waiters;
 
 pub(crate) use texts::TextNodes;
+pub(crate) use view::View;
+
+/// Filtered directories that may be known before those that nobody uses are looked for.
+const KEPT_VIEWS: usize = 1024;
 
 /// What tells a pool file from another one that has, or had, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +52,8 @@ impl Identity {
 /// It stands for one pool *file*: a file created anew under the same name gets a `PoolDir` of its own, with other
 /// inode numbers, so that nothing the kernel remembers of the old pool shows in the new one.
 pub(crate) struct PoolDir {
-    /// Its number in this mount.
-    pub(crate) id: DirId,
     /// Reads and polls that wait for its next message.
     pub(crate) waiters: Arc<Waiters>,
-    /// The inodes of its `log` and `errors`.
-    pub(crate) texts: Mutex<TextNodes>,
     /// The last refused writes.
     pub(crate) rejections: Arc<Rejections>,
     /// Syncs that are asked for.
@@ -61,7 +62,6 @@ pub(crate) struct PoolDir {
     place: RwLock<Place>,
     slot: Mutex<Slot>,
     open_files: AtomicUsize,
-    lookups: AtomicU64,
     read_only: bool,
     /// That it can't be opened has been logged.
     complained: AtomicBool,
@@ -186,11 +186,6 @@ impl PoolDir {
         self.open_files.load(Ordering::Relaxed) > 0
     }
 
-    /// The kernel was given the directory's inode once more.
-    pub(crate) fn looked_up(&self) {
-        self.lookups.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Closes the pool if nobody used it since `since`, or it was deleted; of one that stays open, gives the pages back that
     /// are not in use right now.
     fn tidy(&self, since: Instant) {
@@ -217,8 +212,11 @@ pub(crate) struct Pools {
 
 #[derive(Default)]
 struct Table {
-    by_id: HashMap<DirId, Arc<PoolDir>>,
-    by_name: HashMap<String, Arc<PoolDir>>,
+    by_id: HashMap<DirId, Arc<View>>,
+    /// Each pool's own directory.
+    by_name: HashMap<String, Arc<View>>,
+    /// Directories in these, by the inode number of the one that they are in.
+    narrowed: HashMap<(u64, OsString), Arc<View>>,
     last_id: DirId,
 }
 
@@ -245,7 +243,7 @@ impl Pools {
     }
 
     /// The pool of that name, if it is there now.
-    pub(crate) fn find(self: &Arc<Self>, name: &OsStr) -> Reply<Arc<PoolDir>> {
+    pub(crate) fn find(self: &Arc<Self>, name: &OsStr) -> Reply<Arc<View>> {
         let name = name.to_str().ok_or(Errno::ENOENT)?;
         let path = self.path_of(name).map_err(|_| Errno::ENOENT)?;
         let Some(meta) = std::fs::metadata(&path).ok().filter(Metadata::is_file) else {
@@ -268,30 +266,23 @@ impl Pools {
         Ok(self.client.path_of(name)?)
     }
 
-    fn enter(
-        self: &Arc<Self>,
-        name: &str,
-        path: PathBuf,
-        identity: Identity,
-    ) -> Reply<Arc<PoolDir>> {
+    fn enter(self: &Arc<Self>, name: &str, path: PathBuf, identity: Identity) -> Reply<Arc<View>> {
         let mut table = write(&self.table);
         if let Some(dir) = table.by_name.get(name).filter(|d| d.identity == identity) {
             return Ok(Arc::clone(dir));
         }
-        let dir = Arc::new(PoolDir {
-            id: table.free_id()?,
+        let home = PoolDir {
             waiters: Waiters::new(Arc::clone(&self.interrupts)),
-            texts: Mutex::default(),
             rejections: Arc::default(),
             syncs: Arc::default(),
             identity,
             place: RwLock::new(Place { name: name.to_owned(), path }),
             slot: Mutex::new(Slot { pool: None, used: Instant::now() }),
             open_files: AtomicUsize::new(0),
-            lookups: AtomicU64::new(0),
             read_only: self.read_only,
             complained: AtomicBool::new(false),
-        });
+        };
+        let dir = Arc::new(View::whole(table.free_id()?, home));
         table.by_id.insert(dir.id, Arc::clone(&dir));
         table.by_name.insert(name.to_owned(), Arc::clone(&dir));
         drop(table);
@@ -306,15 +297,51 @@ impl Pools {
     }
 
     /// The directory with this id. ESTALE when the kernel asks for one it was told to forget.
-    pub(crate) fn by_id(&self, id: DirId) -> Reply<Arc<PoolDir>> {
+    pub(crate) fn by_id(&self, id: DirId) -> Reply<Arc<View>> {
         read(&self.table).by_id.get(&id).cloned().ok_or(Errno::ESTALE)
     }
 
+    /// The directory `name` in a view, or in its `tags` or `since`: the same one each time as long as the kernel knows it.
+    /// `has_names` tells whether written names are kept for a directory.
+    pub(crate) fn narrow(
+        &self,
+        parent: &View,
+        by: Fixed,
+        name: &OsStr,
+        has_names: impl Fn(DirId) -> bool,
+    ) -> Reply<Arc<View>> {
+        let key = (parent.ino(by).encode(), name.to_owned());
+        if let Some(view) = read(&self.table).narrowed.get(&key) {
+            return Ok(Arc::clone(view));
+        }
+        let mut table = write(&self.table);
+        if let Some(view) = table.narrowed.get(&key) {
+            return Ok(Arc::clone(view));
+        }
+        let view = Arc::new(parent.narrowed(table.free_id()?, by, name)?);
+        // Now and then, so that it costs little for each.
+        if table.narrowed.len().is_multiple_of(KEPT_VIEWS) {
+            table.forget_narrowed(|view| !has_names(view.id));
+        }
+        table.by_id.insert(view.id, Arc::clone(&view));
+        table.narrowed.insert(key, Arc::clone(&view));
+        Ok(view)
+    }
+
     /// The kernel forgot `count` lookups of a directory.
-    pub(crate) fn forget(&self, id: DirId, count: u64) {
+    pub(crate) fn forget(&self, id: DirId, count: u64, has_names: impl Fn(DirId) -> bool) {
         let Ok(dir) = self.by_id(id) else { return };
         let before = dir.lookups.fetch_sub(count, Ordering::Relaxed);
-        if before <= count && !dir.is_busy() {
+        if before > count {
+            return;
+        }
+        if !dir.is_whole() {
+            if !has_names(id) {
+                write(&self.table).forget_narrowed(|view| view.id == id);
+            }
+            return;
+        }
+        if !dir.is_busy() {
             let mut table = write(&self.table);
             let current = table.by_name.get(&dir.name()).is_some_and(|d| Arc::ptr_eq(d, &dir));
             if !current && dir.lookups.load(Ordering::Relaxed) == 0 {
@@ -329,7 +356,7 @@ impl Pools {
         name: &OsStr,
         size_bytes: u64,
         maker: Owner,
-    ) -> Reply<Arc<PoolDir>> {
+    ) -> Reply<Arc<View>> {
         let name_text = name.to_str().ok_or(Errno::EINVAL)?;
         self.path_of(name_text)?;
         let pool = self.client.create(name_text, size_bytes)?;
@@ -386,12 +413,24 @@ impl Pools {
         self.dirs().iter().for_each(|dir| dir.waiters.end_waits());
     }
 
-    fn dirs(&self) -> Vec<Arc<PoolDir>> {
+    fn dirs(&self) -> Vec<Arc<View>> {
         read(&self.table).by_id.values().cloned().collect()
     }
 }
 
 impl Table {
+    /// Forgets the filtered directories that the kernel does not know any more, and for which `may` is true.
+    fn forget_narrowed(&mut self, may: impl Fn(&View) -> bool) {
+        let Self { narrowed, by_id, .. } = self;
+        narrowed.retain(|_, view| {
+            let goes = view.lookups.load(Ordering::Relaxed) == 0 && may(view);
+            if goes {
+                by_id.remove(&view.id);
+            }
+            !goes
+        });
+    }
+
     fn free_id(&mut self) -> Reply<DirId> {
         for _ in 0..MAX_DIR_ID {
             self.last_id = self.last_id % MAX_DIR_ID + 1;

@@ -106,6 +106,11 @@ impl Shelf {
         Some(number)
     }
 
+    /// True when names are kept in this directory.
+    pub(crate) fn has_names(&self, dir: DirId) -> bool {
+        lock(&self.state).nodes.values().any(|node| node.dir == dir)
+    }
+
     /// The node of a name, made if it is not there.
     pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, maker: Owner) -> u64 {
         if let Some(number) = self.find(dir, name) {

@@ -128,6 +128,7 @@ fn apply(plan: &mut Plan, option: &str, sloppy: bool) -> Result<(), Error> {
         ("ro", None) => plan.read_only = true,
         ("rw", None) => plan.read_only = false,
         ("allow_other", None) => plan.allow_other = true,
+        ("show_streams", None) => plan.show_streams = true,
         ("pool_size", Some(value)) => plan.pool_size = units::size(value).map_err(bad)?,
         ("log_file", Some(value)) if value.starts_with('/') => plan.log_file = Some(value.into()),
         ("log_file", _) => return Err(bad("name a file by its whole path".to_owned())),
@@ -141,7 +142,7 @@ fn apply(plan: &mut Plan, option: &str, sloppy: bool) -> Result<(), Error> {
         _ if sloppy => {}
         _ => {
             return Err(Error::usage(format!("unknown option {option}")).with_hint(
-                "there are ro, rw, allow_other, pool_size=SIZE, log_file=FILE, log_level=LEVEL, and what mount(8) and systemd take for themselves",
+                "there are ro, rw, allow_other, show_streams, pool_size=SIZE, log_file=FILE, log_level=LEVEL, and what mount(8) and systemd take for themselves",
             ));
         }
     }
@@ -185,12 +186,13 @@ mod tests {
         let full = Plan {
             read_only: true,
             allow_other: true,
+            show_streams: true,
             pool_size: 64 << 20,
             log_file: Some("/l".into()),
             log_level: LogLevel::Info,
             ..plan()
         };
-        let options = "ro,allow_other,,pool_size=64M,log_file=/l,log_level=info,user=me,comment=x";
+        let options = "ro,allow_other,,show_streams,pool_size=64M,log_file=/l,log_level=info,user=me,comment=x";
         assert_eq!(parsed(&["/p", "/m", "-n", "-o", options]).unwrap().plan, full);
         assert_eq!(parsed(&["-vo", options, "/p", "/m"]).unwrap().plan, full);
         assert_eq!(parsed(&[&format!("-o{options}"), "/p", "/m"]).unwrap().plan, full);

@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     pub(crate) mountpoint: PathBuf,
     pub(crate) pool_size: u64,
     pub(crate) read_only: bool,
+    pub(crate) show_streams: bool,
     pub(crate) allow_other: bool,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) log_level: LogLevel,
@@ -29,6 +30,7 @@ impl Plan {
             mountpoint: absolute(mountpoint),
             pool_size: DEFAULT_POOL_SIZE_BYTES,
             read_only: false,
+            show_streams: false,
             allow_other: false,
             log_file: None,
             log_level: LogLevel::Warn,
@@ -52,6 +54,7 @@ impl Plan {
         Ok(Self {
             pool_size: args.pool_size,
             read_only: args.read_only,
+            show_streams: args.show_streams,
             allow_other: args.allow_other,
             log_file: args.log_file.map(absolute),
             log_level: args.log_level,
@@ -67,7 +70,11 @@ impl Plan {
             format!("--pool-size={}", self.pool_size).into(),
             format!("--log-level={}", level.as_ref().map_or("warn", |l| l.get_name())).into(),
         ];
-        let flags = [(self.read_only, "--read-only"), (self.allow_other, "--allow-other")];
+        let flags = [
+            (self.read_only, "--read-only"),
+            (self.show_streams, "--show-streams"),
+            (self.allow_other, "--allow-other"),
+        ];
         arguments.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag.into()));
         if let Some(file) = &self.log_file {
             arguments.extend(["--log-file".into(), file.into()]);
@@ -81,6 +88,7 @@ impl Plan {
         let mut options = MountOptions::new(&self.pool_dir, &self.mountpoint);
         options.pool_size_bytes = self.pool_size;
         options.read_only = self.read_only;
+        options.show_streams = self.show_streams;
         options.allow_other = self.allow_other;
         options
     }
@@ -103,6 +111,7 @@ mod tests {
         let full = Plan {
             pool_size: 1 << 30,
             read_only: true,
+            show_streams: true,
             allow_other: true,
             log_file: Some("/l -x".into()),
             log_level: LogLevel::Debug,

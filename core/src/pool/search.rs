@@ -82,6 +82,22 @@ impl Pool {
         }
     }
 
+    /// Where in the log the line of message `seq` starts, or would: the start of what is retained for older ones, its end for
+    /// those to come.
+    ///
+    /// # Errors
+    /// NotFound when the pool was deleted, Corrupt.
+    pub fn log_start(&self, seq: Seq) -> Result<u64> {
+        let range = self.log_range()?;
+        if seq > range.bounds.newest {
+            return Ok(range.end);
+        }
+        match self.read_header(seq)? {
+            Read::Whole(header) => Ok(extend(header.log_before, range.end)),
+            Read::Gone => Ok(self.log_range()?.start),
+        }
+    }
+
     /// Binary search: the first retained message of which `test` is true; all later ones must be too.
     fn first_retained(&self, test: impl Fn(&FrameHeader) -> bool) -> Result<Seq> {
         let bounds = self.current_bounds()?;

@@ -35,7 +35,10 @@ fn run(pools: &Weak<Pools>) {
         let dirs: Vec<_> = read(&pools.table).by_id.values().cloned().collect();
         let Some(since) = Instant::now().checked_sub(IDLE) else { continue };
         for dir in dirs {
-            dir.tidy(since);
+            dir.tidy();
+            if dir.is_whole() {
+                dir.home().tidy(since);
+            }
         }
     }
 }

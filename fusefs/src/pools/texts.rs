@@ -50,6 +50,16 @@ impl TextNodes {
         Some((node.text, node.base))
     }
 
+    /// True when somebody has one of them open.
+    pub(crate) fn any_open(&self) -> bool {
+        self.nodes.iter().any(|n| n.open > 0)
+    }
+
+    /// Forgets all of them, none of which is open: the kernel looks them up again.
+    pub(crate) fn clear(&mut self) {
+        self.nodes.clear();
+    }
+
     /// Closes an inode.
     pub(crate) fn close(&mut self, number: u64) {
         if let Some(node) = self.nodes.iter_mut().find(|n| n.number == number) {

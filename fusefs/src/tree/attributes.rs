@@ -13,8 +13,8 @@ use super::files::text;
 use crate::attr::{Attr, Entry, Kind, Owner, Ttl};
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, Fixed, Ino};
-use crate::names::{Meaning, meaning};
-use crate::pools::PoolDir;
+use crate::names::Meaning;
+use crate::pools::View;
 use crate::sync::lock;
 use crate::sys::{self, Space};
 use crate::views;
@@ -51,24 +51,49 @@ impl Tree {
                 Ok(entry)
             }
             Ino::Fixed(id, Fixed::Dir) => self.lookup_in(&self.pools.by_id(id)?, name),
+            Ino::Fixed(id, by @ (Fixed::Tags | Fixed::Since)) => {
+                self.lookup_narrowed(&*self.pools.by_id(id)?, by, name)
+            }
             _ => Err(Errno::ENOTDIR),
         }
     }
 
-    fn lookup_in(&self, dir: &Arc<PoolDir>, name: &OsStr) -> Reply<Entry> {
+    fn lookup_narrowed(&self, dir: &View, by: Fixed, name: &OsStr) -> Reply<Entry> {
+        self.permit(dir, Want::Read)?;
+        let view = self.narrow(dir, by, name)?;
+        let entry = self.narrowed_entry(&view)?;
+        view.looked_up();
+        Ok(entry)
+    }
+
+    pub(super) fn narrow(&self, dir: &View, by: Fixed, name: &OsStr) -> Reply<Arc<View>> {
+        self.pools.narrow(dir, by, name, |id| self.shelf.has_names(id))
+    }
+
+    /// A filtered directory is there as long as its pool is.
+    pub(super) fn narrowed_entry(&self, view: &View) -> Reply<Entry> {
+        Ok(Entry { attr: self.dir_attr(view)?, ttl: Ttl::POOL })
+    }
+
+    pub(super) fn lookup_in(&self, dir: &Arc<View>, name: &OsStr) -> Reply<Entry> {
         // The kernel may not have asked for the pool's own name for a while.
         let owner = self.permit(dir, Want::Read)?;
         let pool = dir.pool()?;
-        let fixed = |what| Ino::Fixed(dir.id, what);
-        let (ino, ttl) = match meaning(name) {
-            Meaning::Message(seq) => {
-                let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, false);
+        let fixed = |what| dir.ino(what);
+        let meaning = dir.meaning(name);
+        let (ino, ttl) = match meaning {
+            Meaning::Message(seq) | Meaning::Data(seq) => {
+                let message = pool.get(seq)?;
+                if !dir.shows(&message) {
+                    return Err(Errno::ENOENT);
+                }
+                let data = matches!(meaning, Meaning::Data(_));
+                let attr = message_attr_of(dir.id, owner, &message, data);
                 return Ok(Entry { attr, ttl: self.message_ttl() });
             }
-            Meaning::Data(seq) => {
-                let attr = message_attr_of(dir.id, owner, &pool.get(seq)?, true);
-                return Ok(Entry { attr, ttl: self.message_ttl() });
-            }
+            Meaning::Tags => (fixed(Fixed::Tags), Ttl::POOL),
+            Meaning::Since => (fixed(Fixed::Since), Ttl::POOL),
+            Meaning::Tag => return self.lookup_narrowed(dir, Fixed::Dir, name),
             Meaning::First => (fixed(Fixed::First), Ttl::NONE),
             Meaning::Latest => (fixed(Fixed::Latest), Ttl::NONE),
             Meaning::Tail => (fixed(Fixed::Tail), Ttl::NONE),
@@ -85,8 +110,11 @@ impl Tree {
         Ok(Entry { attr: self.attr(ino)?, ttl })
     }
 
-    fn text_entry(&self, dir: &PoolDir, what: Fixed) -> Reply<Entry> {
-        let start = text(dir, what)?.range()?.start;
+    fn text_entry(&self, dir: &View, what: Fixed) -> Reply<Entry> {
+        let start = match what {
+            Fixed::Errors => text(dir, what)?.range()?.start,
+            _ => dir.log_start(&dir.pool()?)?,
+        };
         let node = lock(&dir.texts).current(what, start);
         // The inode itself, whatever `stat` shows.
         let ino = Ino::Node(dir.id, node).encode();
@@ -97,7 +125,7 @@ impl Tree {
     /// The kernel forgot `count` lookups of an inode.
     pub(crate) fn forget(&self, number: u64, count: u64) -> Reply<()> {
         if let Ino::Fixed(id, Fixed::Dir) = Self::ino(number)? {
-            self.pools.forget(id, count);
+            self.pools.forget(id, count, |id| self.shelf.has_names(id));
         }
         Ok(())
     }
@@ -142,7 +170,7 @@ impl Tree {
         Ok(attr(Ino::Root, Kind::Directory, owner, mode, 0, meta.modified()?))
     }
 
-    fn dir_attr(&self, dir: &PoolDir) -> Reply<Attr> {
+    fn dir_attr(&self, dir: &View) -> Reply<Attr> {
         let meta = dir.metadata()?;
         // A damaged pool is a directory still, so that it can be seen and removed.
         let newest = dir.pool().ok().and_then(|pool| newest_time(&pool).ok());
@@ -152,7 +180,7 @@ impl Tree {
         Ok(attr(ino, Kind::Directory, owner, owner.dir_mode(), 0, mtime))
     }
 
-    fn node_attr(&self, dir: &PoolDir, node: u64) -> Reply<Attr> {
+    fn node_attr(&self, dir: &View, node: u64) -> Reply<Attr> {
         let owner = dir.owner()?;
         let found = lock(&dir.texts).find(node);
         if let Some((what, base)) = found {
@@ -215,7 +243,7 @@ impl Tree {
     pub(crate) fn readlink(&self, number: u64) -> Reply<Vec<u8>> {
         let Ino::Fixed(id, what) = Self::ino(number)? else { return Err(Errno::EINVAL) };
         let dir = self.pools.by_id(id)?;
-        Ok(link_target(&dir.pool()?, what)?.to_string().into_bytes())
+        Ok(link_target(&dir, &dir.pool()?, what)?.to_string().into_bytes())
     }
 
     /// The space of the file system that holds the pools.
@@ -224,11 +252,15 @@ impl Tree {
     }
 }
 
-fn change_dir(dir: &PoolDir, change: &Change) -> Reply<()> {
+fn change_dir(dir: &View, change: &Change) -> Reply<()> {
     if change.size.is_some() {
         return Err(Errno::EISDIR);
     }
     if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
+        // The filtered ones have what the pool has.
+        if !dir.is_whole() {
+            return Err(Errno::EPERM);
+        }
         dir.change_owner(change.mode.map(|mode| mode & 0o666), change.uid, change.gid)?;
     }
     Ok(())
@@ -252,34 +284,36 @@ pub(super) fn message_attr_of(id: DirId, owner: Owner, message: &Message, data: 
     attr(ino, Kind::File, owner, owner.read_mode(), size, mtime)
 }
 
-fn fixed_attr(dir: &PoolDir, what: Fixed) -> Reply<Attr> {
+fn fixed_attr(dir: &View, what: Fixed) -> Reply<Attr> {
     let owner = dir.owner()?;
     let pool = dir.pool()?;
     let ino = Ino::Fixed(dir.id, what);
     let mtime = newest_time(&pool)?;
     Ok(match what {
         Fixed::First | Fixed::Latest => {
-            let size = link_target(&pool, what)?.to_string().len() as u64;
+            let size = link_target(dir, &pool, what)?.to_string().len() as u64;
             attr(ino, Kind::Link, owner, 0o777, size, mtime)
         }
         Fixed::Info => {
             let size = views::info_text(&pool)?.len() as u64;
             attr(ino, Kind::File, owner, owner.read_mode(), size, mtime)
         }
-        Fixed::Dir | Fixed::Tail | Fixed::Follow | Fixed::Log | Fixed::Errors => {
+        // What is written there is refused; the directories in it take it.
+        Fixed::Dir | Fixed::Tags | Fixed::Since => {
+            attr(ino, Kind::Directory, owner, owner.dir_mode() & 0o555, 0, mtime)
+        }
+        Fixed::Tail | Fixed::Follow | Fixed::Log | Fixed::Errors => {
             attr(ino, Kind::File, owner, owner.read_mode(), 0, mtime)
         }
     })
 }
 
-fn link_target(pool: &Pool, what: Fixed) -> Reply<Seq> {
-    let bounds = pool.bounds()?;
-    match what {
-        _ if bounds.is_empty() => Err(Errno::ENOENT),
-        Fixed::First => Ok(bounds.oldest),
-        Fixed::Latest => Ok(bounds.newest),
-        _ => Err(Errno::EINVAL),
+fn link_target(dir: &View, pool: &Pool, what: Fixed) -> Reply<Seq> {
+    if !matches!(what, Fixed::First | Fixed::Latest) {
+        return Err(Errno::EINVAL);
     }
+    let (first, latest) = dir.ends(pool)?.ok_or(Errno::ENOENT)?;
+    Ok(if what == Fixed::First { first } else { latest })
 }
 
 /// The time of the newest message, or of the pool's creation.

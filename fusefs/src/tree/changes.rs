@@ -9,14 +9,14 @@ use super::{Caller, Tree};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
-use crate::names::{Meaning, Sort, meaning};
-use crate::pools::PoolDir;
+use crate::names::{Meaning, Sort};
+use crate::pools::View;
 use crate::session::deliver_draft;
 
 /// Where a name is.
 enum Place {
     Root,
-    Pool(Arc<PoolDir>),
+    Pool(Arc<View>),
 }
 
 impl Tree {
@@ -24,6 +24,7 @@ impl Tree {
         match Self::ino(number)? {
             Ino::Root => Ok(Place::Root),
             Ino::Fixed(id, Fixed::Dir) => Ok(Place::Pool(self.pools.by_id(id)?)),
+            Ino::Fixed(_, Fixed::Tags | Fixed::Since) => Err(Errno::EPERM),
             _ => Err(Errno::ENOTDIR),
         }
     }
@@ -50,7 +51,10 @@ impl Tree {
     pub(crate) fn rmdir(&self, parent: u64, name: &OsStr) -> Reply<()> {
         match self.place(parent)? {
             Place::Root => self.pools.delete(name),
-            Place::Pool(_) => Err(Errno::ENOTDIR),
+            Place::Pool(dir) => match dir.meaning(name) {
+                Meaning::Tags | Meaning::Since | Meaning::Tag => Err(Errno::EPERM),
+                _ => Err(Errno::ENOTDIR),
+            },
         }
     }
 
@@ -58,7 +62,7 @@ impl Tree {
     pub(crate) fn unlink(&self, parent: u64, name: &OsStr) -> Reply<()> {
         match self.place(parent)? {
             Place::Root => Err(Errno::EISDIR),
-            Place::Pool(dir) => match meaning(name) {
+            Place::Pool(dir) => match dir.meaning(name) {
                 Meaning::Writable(_) => self.shelf.unlink(dir.id, name),
                 _ => Err(Errno::EPERM),
             },
@@ -84,12 +88,14 @@ impl Tree {
 
     fn rename_written(
         &self,
-        (source, from): (&PoolDir, &OsStr),
-        (target, to): (&PoolDir, &OsStr),
+        (source, from): (&View, &OsStr),
+        (target, to): (&View, &OsStr),
         no_replace: bool,
         caller: Caller,
     ) -> Reply<()> {
-        let (Meaning::Writable(_), Meaning::Writable(sort)) = (meaning(from), meaning(to)) else {
+        let (Meaning::Writable(_), Meaning::Writable(sort)) =
+            (source.meaning(from), target.meaning(to))
+        else {
             return Err(Errno::EPERM);
         };
         let node = self.shelf.find(source.id, from).ok_or(Errno::ENOENT)?;
@@ -106,7 +112,7 @@ impl Tree {
     fn deliver(
         &self,
         node: u64,
-        target: &PoolDir,
+        target: &View,
         (to, sort): (&OsStr, Sort),
         caller: Caller,
     ) -> Reply<()> {
@@ -116,7 +122,7 @@ impl Tree {
         let content = self.content(node)?;
         self.permit(target, Want::Write)?;
         let pool = target.pool()?;
-        let delivered = deliver_draft(&pool, sort, &[], &content)
+        let delivered = deliver_draft(&pool, sort, &target.filter.tags, &content)
             .map_err(|refusal| refuse(target, to, caller.tid, refusal))?;
         match delivered {
             Some(seq) => self.shelf.deliver(node, kept(content), seq),

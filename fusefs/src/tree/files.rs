@@ -7,10 +7,10 @@ use super::{Caller, OpenFile, Tree, What};
 use crate::attr::Kind;
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, Fixed, Ino};
-use crate::pools::PoolDir;
+use crate::pools::View;
 use crate::shelf::Content;
 use crate::sync::{lock, write};
-use crate::views::{self, Chunk, PoolLog, Start, Stream, Text, TextReader};
+use crate::views::{self, Chunk, MatchesLog, PoolLog, Stream, Text, TextReader};
 use crate::waiters::{Answer, Notify, Waiting};
 
 /// An open file, and what the kernel may do with it.
@@ -34,7 +34,7 @@ pub(crate) enum Read {
 
 /// A read that found nothing, and will be answered later.
 pub(crate) struct Parking {
-    dir: Arc<PoolDir>,
+    dir: Arc<View>,
     stream: Arc<Stream>,
     offset: u64,
     size: usize,
@@ -80,10 +80,11 @@ impl Tree {
         Ok(Opened { fh: self.keep_file(dir, what), direct, flush: false })
     }
 
-    fn open_view(&self, dir: &Arc<PoolDir>, ino: Ino) -> Reply<What> {
+    fn open_view(&self, dir: &Arc<View>, ino: Ino) -> Reply<What> {
         let pool = dir.pool()?;
         let whole = |bytes| What::Whole(Arc::new(bytes));
-        let stream = |start| Ok(What::Stream(Arc::new(Stream::open(&pool, start)?)));
+        let tags = &dir.filter.tags;
+        let stream = |start| Ok(What::Stream(Arc::new(Stream::open(&pool, start, tags)?)));
         match ino {
             Ino::Message(_, low) => {
                 let message = Self::message(&pool, low).map_err(super::attributes::gone)?;
@@ -94,9 +95,11 @@ impl Tree {
                 Ok(whole(views::data_text(&message)))
             }
             Ino::Fixed(_, Fixed::Info) => Ok(whole(views::info_text(&pool)?)),
-            Ino::Fixed(_, Fixed::Tail) => stream(Start::Oldest),
-            Ino::Fixed(_, Fixed::Follow) => stream(Start::Next),
-            Ino::Fixed(_, Fixed::Dir) | Ino::Root => Err(Errno::EISDIR),
+            Ino::Fixed(_, Fixed::Tail) => stream(dir.start(&pool)?),
+            Ino::Fixed(_, Fixed::Follow) => stream(pool.bounds()?.newest.next()),
+            Ino::Fixed(_, Fixed::Dir | Fixed::Tags | Fixed::Since) | Ino::Root => {
+                Err(Errno::EISDIR)
+            }
             Ino::Fixed(..) => Err(Errno::ESTALE),
             Ino::Node(_, node) => {
                 let (what, base) = lock(&dir.texts).open(node).ok_or(Errno::ESTALE)?;
@@ -186,10 +189,13 @@ impl Tree {
 }
 
 /// The text behind `log` or `errors`.
-pub(super) fn text(dir: &PoolDir, what: Fixed) -> Reply<Arc<dyn Text>> {
+pub(super) fn text(dir: &View, what: Fixed) -> Reply<Arc<dyn Text>> {
     Ok(match what {
         Fixed::Errors => Arc::<crate::rejections::Rejections>::clone(&dir.rejections),
-        _ => Arc::new(PoolLog(dir.pool()?)),
+        _ => match &dir.matches {
+            Some(matches) => Arc::new(MatchesLog::new(dir.pool()?, Arc::clone(matches))),
+            None => Arc::new(PoolLog(dir.pool()?)),
+        },
     })
 }
 

@@ -14,14 +14,16 @@ mod writing;
 mod xattrs;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::attr::Ttl;
 use crate::errno::{Errno, Reply};
-use crate::ino::{Ino, full_seq};
-use crate::pools::{PoolDir, Pools};
+use crate::ino::{Fixed, Ino, full_seq};
+use crate::names::Meaning;
+use crate::pools::{Pools, View};
 use crate::shelf::Shelf;
 use crate::sync::{lock, read, write};
 use crate::views::{Stream, Text, TextReader};
@@ -52,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) pool_size_bytes: u64,
     /// Pool files are opened for reading; the kernel refuses whatever would write.
     pub(crate) read_only: bool,
+    /// Listings show the streams, links and controls too.
+    pub(crate) show_streams: bool,
     /// Other users may come in. The kernel checks what they may do, by the attributes it is given.
     pub(crate) shared: bool,
 }
@@ -70,7 +74,7 @@ pub(crate) struct Tree {
 /// An open file.
 struct OpenFile {
     fh: u64,
-    dir: Arc<PoolDir>,
+    dir: Arc<View>,
     what: What,
 }
 
@@ -143,7 +147,7 @@ impl Tree {
     }
 
     /// The pool directory that `ino` belongs to. EPERM for the root.
-    fn dir_of(&self, ino: Ino) -> Reply<Arc<PoolDir>> {
+    fn dir_of(&self, ino: Ino) -> Reply<Arc<View>> {
         self.pools.by_id(ino.dir().ok_or(Errno::EPERM)?)
     }
 
@@ -152,11 +156,36 @@ impl Tree {
         Ok(pool.get(full_seq(low, pool.bounds()?.newest))?)
     }
 
+    /// True when looking `name` up takes a while, because messages have to be looked at for their tags.
+    pub(crate) fn is_long_lookup(&self, parent: u64, name: &OsStr) -> bool {
+        let Some(Ino::Fixed(id, Fixed::Dir)) = Ino::decode(parent) else { return false };
+        self.pools.by_id(id).is_ok_and(|dir| {
+            let asks = [Meaning::First, Meaning::Latest, Meaning::Log];
+            dir.is_tagged() && asks.contains(&dir.meaning(name)) && is_behind(&dir)
+        })
+    }
+
+    /// True when the attributes, the opening or the target of an inode take a while for the same reason.
+    pub(crate) fn is_long_look(&self, number: u64) -> bool {
+        let Some(ino) = Ino::decode(number) else { return false };
+        let asks = matches!(ino, Ino::Node(..) | Ino::Fixed(_, Fixed::First | Fixed::Latest));
+        asks && ino.dir().is_some_and(|id| self.pools.by_id(id).is_ok_and(|dir| is_behind(&dir)))
+    }
+
+    /// True when reading or polling an open file takes a while for the same reason.
+    pub(crate) fn is_long_read(&self, fh: u64) -> bool {
+        self.file(fh).is_ok_and(|file| match &file.what {
+            What::Stream(stream) => file.dir.is_tagged() && stream.is_behind(),
+            What::Text { .. } => file.dir.is_tagged(),
+            _ => false,
+        })
+    }
+
     fn new_handle(&self) -> u64 {
         self.next_handle.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn keep_file(&self, dir: Arc<PoolDir>, what: What) -> u64 {
+    fn keep_file(&self, dir: Arc<View>, what: What) -> u64 {
         let fh = self.new_handle();
         dir.file_opened();
         write(&self.files).insert(fh, Arc::new(OpenFile { fh, dir, what }));
@@ -170,4 +199,9 @@ impl Tree {
     fn listing(&self, fh: u64) -> Reply<Arc<Listing>> {
         lock(&self.listings).get(&fh).cloned().ok_or(Errno::EBADF)
     }
+}
+
+fn is_behind(dir: &View) -> bool {
+    let Some(matches) = &dir.matches else { return false };
+    dir.pool().is_ok_and(|pool| matches.is_behind(&pool))
 }

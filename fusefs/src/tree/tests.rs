@@ -12,7 +12,8 @@ use crate::attr::Kind;
 use crate::errno::Errno;
 use crate::ino::ROOT;
 
-const SETTINGS: Settings = Settings { pool_size_bytes: 1 << 20, read_only: false, shared: false };
+const SETTINGS: Settings =
+    Settings { pool_size_bytes: 1 << 20, read_only: false, show_streams: false, shared: false };
 const WRITE: i32 = libc::O_WRONLY;
 const OWNER: u64 = 1;
 

@@ -1,7 +1,6 @@
 //! Files that are written: create, open for writing, write, flush, fsync.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use plasmite_core::Pool;
@@ -11,8 +10,8 @@ use super::{Caller, OpenFile, Opened, Tree, What};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
-use crate::names::{Meaning, Sort, meaning};
-use crate::pools::PoolDir;
+use crate::names::{Meaning, Sort};
+use crate::pools::View;
 use crate::procs;
 use crate::rejections::Refusal;
 use crate::session::Session;
@@ -55,10 +54,10 @@ impl Tree {
         name: &OsStr,
         mode: u32,
         caller: Caller,
-    ) -> Reply<(Arc<PoolDir>, u64)> {
+    ) -> Reply<(Arc<View>, u64)> {
         let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
         let dir = self.pools.by_id(id)?;
-        let Meaning::Writable(sort) = meaning(name) else { return Err(Errno::EPERM) };
+        let Meaning::Writable(sort) = dir.meaning(name) else { return Err(Errno::EPERM) };
         self.permit(&dir, Want::Write)?;
         let known = self.shelf.find(id, name);
         let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
@@ -72,14 +71,14 @@ impl Tree {
     /// Opens a written name.
     pub(super) fn open_node(
         &self,
-        dir: Arc<PoolDir>,
+        dir: Arc<View>,
         node: u64,
         flags: i32,
         caller: Caller,
     ) -> Reply<Opened> {
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let name = self.shelf.with(node, |n| n.name.clone())?;
-        let sort = match name.as_deref().map(meaning) {
+        let sort = match name.as_deref().map(|name| dir.meaning(name)) {
             Some(Meaning::Writable(sort)) => sort,
             _ => return Err(Errno::ESTALE),
         };
@@ -107,7 +106,8 @@ impl Tree {
             }
             // O_SYNC holds O_DSYNC's bit.
             let durable = flags & libc::O_DSYNC != 0;
-            let session = Session::new(pool, sort, Arc::default(), durable, caller.tid);
+            let session =
+                Session::new(pool, sort, Arc::clone(&dir.filter.tags), durable, caller.tid);
             What::Session { node, session: Box::new(Mutex::new(session)) }
         } else {
             What::Written { node, content: Arc::new(self.content(node)?) }
@@ -171,9 +171,9 @@ impl Tree {
     }
 
     /// True when the process is known to have the written name open.
-    fn is_held_by(&self, tid: u32, dir: &PoolDir, node: u64) -> bool {
+    fn is_held_by(&self, tid: u32, dir: &View, node: u64) -> bool {
         let Ok(Some(name)) = self.shelf.with(node, |n| n.name.clone()) else { return false };
-        let tail = PathBuf::from(dir.name()).join(name);
+        let tail = dir.mount_path().join(name);
         procs::status(tid).is_some_and(|status| procs::holds(status.process, &tail))
     }
 
@@ -207,13 +207,7 @@ impl Tree {
     }
 
     /// Cuts a written name. What was delivered stays delivered.
-    pub(super) fn truncate(
-        &self,
-        dir: &PoolDir,
-        node: u64,
-        fh: Option<u64>,
-        size: u64,
-    ) -> Reply<()> {
+    pub(super) fn truncate(&self, dir: &View, node: u64, fh: Option<u64>, size: u64) -> Reply<()> {
         if self.shelf.with(node, |n| n.draft)? {
             return self.shelf.truncate_draft(node, size, draft_limit(&dir.pool()?)?);
         }
@@ -243,7 +237,7 @@ fn draft_limit(pool: &Pool) -> Reply<u64> {
 }
 
 /// Notes a refusal; what the caller is told.
-pub(super) fn refuse(dir: &PoolDir, name: &OsStr, tid: u32, refusal: Refusal) -> Errno {
+pub(super) fn refuse(dir: &View, name: &OsStr, tid: u32, refusal: Refusal) -> Errno {
     if let Some(reason) = &refusal.reason {
         dir.rejections.note(name, tid, refusal.errno, reason);
     }
@@ -265,7 +259,7 @@ fn draft_refusal(errno: Errno, offset: Option<u64>, limit: u64) -> Refusal {
 
 /// Messages that were appended and may be lost when the power fails now.
 pub(crate) struct Unsynced {
-    dir: Arc<PoolDir>,
+    dir: Arc<View>,
     pool: Pool,
 }
 

@@ -1,5 +1,6 @@
 //! How messages look as files.
 mod log;
+mod matches;
 mod message;
 mod stream;
 mod text;
@@ -12,8 +13,9 @@ use plasmite_core::{Error, ErrorKind};
 use crate::errno::{Errno, Reply};
 
 pub(crate) use log::PoolLog;
+pub(crate) use matches::{Matches, MatchesLog};
 pub(crate) use message::{data_text, envelope_text, info_text};
-pub(crate) use stream::{Start, Stream};
+pub(crate) use stream::Stream;
 pub(crate) use text::{Text, TextReader};
 
 /// Bytes for a reader: a part of a shared buffer, so that serving them again needs no copy.

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use plasmite_core::{ErrorKind, Message, Pool, Result, Tail, TailOptions};
+use plasmite_core::{ErrorKind, Message, Pool, Result, Seq, Tail, TailOptions};
 
 use super::{Chunk, end_of};
 use crate::errno::{Errno, Reply};
@@ -15,15 +15,6 @@ use crate::sync::lock;
 const WINDOW_BYTES: usize = 4096;
 /// The most bytes of one answer.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
-
-/// Where a stream starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// With the oldest retained message: `tail`.
-    Oldest,
-    /// With the next message to come: `follow`.
-    Next,
-}
 
 /// An open `tail` or `follow`.
 pub(crate) struct Stream {
@@ -44,13 +35,10 @@ struct Cursor {
 }
 
 impl Stream {
-    /// Opens a stream.
-    pub(crate) fn open(pool: &Pool, start: Start) -> Result<Self> {
-        let since = match start {
-            Start::Oldest => None,
-            Start::Next => Some(pool.bounds()?.newest.next()),
-        };
-        let tail = pool.tail(TailOptions { since, ..TailOptions::default() })?;
+    /// Opens a stream that starts with `start`, of the messages with these tags.
+    pub(crate) fn open(pool: &Pool, start: Seq, tags: &[String]) -> Result<Self> {
+        let tags = tags.to_vec();
+        let tail = pool.tail(TailOptions { since: Some(start), tags, ..Default::default() })?;
         let state = Cursor {
             tail,
             line: Vec::new(),
@@ -85,6 +73,16 @@ impl Stream {
             Ok(bytes) => Ok(Some(cursor.deliver(bytes))),
             Err(error) => end_of(&error).map(Some),
         }
+    }
+
+    /// True when a read takes a while: there is much to look at, or somebody does already.
+    pub(crate) fn is_behind(&self) -> bool {
+        const FEW: u64 = 1000;
+        let Ok(cursor) = self.state.try_lock() else { return true };
+        let next = cursor.tail.position().get();
+        self.pool
+            .bounds()
+            .is_ok_and(|b| b.newest.get().saturating_sub(next.max(b.oldest.get())) > FEW)
     }
 
     /// True when a read would not wait.

@@ -12,5 +12,6 @@ mod reading;
 mod regressions;
 mod scale;
 mod streams;
+mod views;
 mod writing;
 mod xattrs;
