@@ -57,6 +57,8 @@ impl ErrorKind {
 }
 
 /// A failure, with what is known of the pool's path, the message and the byte offset.
+///
+/// Whatever builds one is marked cold, so that calls that succeed run through short, straight code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -73,6 +75,7 @@ struct Inner {
 
 impl Error {
     /// An error of this kind. The message says what happened with which values, without a final dot.
+    #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -86,17 +89,20 @@ impl Error {
     }
 
     /// An [`ErrorKind::Usage`] error.
+    #[cold]
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
     /// An [`ErrorKind::Corrupt`] error.
+    #[cold]
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message)
     }
 
     /// The error for a failed system call on `path`: NotFound, AlreadyExists or Permission where the
     /// errno says so, otherwise Io. `doing` names the attempt, as in "open the pool".
+    #[cold]
     pub fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -111,6 +117,7 @@ impl Error {
 
     /// The same error with what the reader can do about it.
     #[must_use]
+    #[cold]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
@@ -118,6 +125,7 @@ impl Error {
 
     /// The same error with the path it is about.
     #[must_use]
+    #[cold]
     pub fn with_path(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_owned());
         self
@@ -125,6 +133,7 @@ impl Error {
 
     /// The same error with the message it is about.
     #[must_use]
+    #[cold]
     pub fn with_seq(mut self, seq: Seq) -> Self {
         self.0.seq = Some(seq);
         self
@@ -133,6 +142,7 @@ impl Error {
     /// The same error with an offset: in bytes, into the file for [`ErrorKind::Corrupt`] and into the text for invalid JSON;
     /// in entries for a batch.
     #[must_use]
+    #[cold]
     pub fn with_offset(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
         self
@@ -140,6 +150,7 @@ impl Error {
 
     /// The same error with what had been done before it.
     #[must_use]
+    #[cold]
     pub(crate) fn after(mut self, done: &str) -> Self {
         self.0.message = format!("{done}; then: {}", self.0.message);
         self
@@ -147,6 +158,7 @@ impl Error {
 
     /// The same error with the errno of the system call that failed.
     #[must_use]
+    #[cold]
     pub fn with_os_error(mut self, error: &io::Error) -> Self {
         self.0.os_error = error.raw_os_error();
         self

@@ -14,7 +14,12 @@ pub(crate) const MAX_TAGS_BYTES: usize = u16::MAX as usize;
 /// `log_before` counts modulo this.
 pub(crate) const LOG_MODULUS: u64 = 1 << 48;
 
+/// Words of a header, the last one of which it shares with the payload.
 const WORDS: usize = 5;
+/// Words that [`begin`] lays out: a small message as a whole.
+const FIRST_WORDS: usize = 8;
+/// Bytes of payload in them.
+pub(crate) const FIRST_PAYLOAD: usize = FIRST_WORDS * 8 - HEADER_BYTES as usize;
 const SEQ_MASK: u64 = (1 << 56) - 1;
 
 /// The fields of a frame, taken apart.
@@ -36,15 +41,34 @@ pub(crate) const fn words_for(payload_len: u64) -> u64 {
     (HEADER_BYTES + payload_len).div_ceil(8)
 }
 
-/// The first five words of a frame; the upper half of the last one is the payload's first four bytes.
-pub(crate) fn encode(h: &FrameHeader, payload: [u8; 4]) -> [u64; WORDS] {
+/// A header's first four words; the fifth begins with the length of the payload.
+#[inline]
+fn encode(h: &FrameHeader) -> [u64; 4] {
     [
         u64::from(h.crc) | u64::from(h.link) << 32,
         h.seq.get() & SEQ_MASK,
         h.time.as_nanos(),
         (h.log_before % LOG_MODULUS) | u64::from(h.tags_len) << 48,
-        u64::from(h.payload_len) | u64::from(u32::from_le_bytes(payload)) << 32,
     ]
+}
+
+/// The first words of a frame, its checksum included, with as much of its payload as is in them; the checksum; and how many
+/// of the words belong to the frame. The rest of the payload starts on a word.
+#[inline]
+pub(crate) fn begin(
+    h: &FrameHeader,
+    payload: &[u8],
+    payload_crc: u32,
+) -> ([u64; FIRST_WORDS], u32, usize) {
+    let mut words = [0; FIRST_WORDS];
+    words[..4].copy_from_slice(&encode(&FrameHeader { crc: payload_crc, ..*h }));
+    words[4] = u64::from(h.payload_len);
+    let bytes = crate::sys::bytes_of_mut(&mut words);
+    let crc = crc32c(&bytes[..HEADER_BYTES as usize]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    let inline = payload.len().min(FIRST_PAYLOAD);
+    bytes[HEADER_BYTES as usize..][..inline].copy_from_slice(&payload[..inline]);
+    (words, crc, words_for(payload.len() as u64).min(FIRST_WORDS as u64) as usize)
 }
 
 /// Takes the first five words of a frame apart. None when a reserved bit is set.
@@ -62,18 +86,14 @@ pub(crate) fn decode(words: [u64; WORDS]) -> Option<FrameHeader> {
 
 /// The checksum of a frame: CRC32C of the header, in which the place of the checksum holds that of the payload. So the
 /// payload's part, which is nearly all of the work, is done before the lock is taken.
-pub(crate) fn checksum(payload_crc: u32, h: &FrameHeader) -> u32 {
-    let words = encode(&FrameHeader { crc: payload_crc, ..*h }, [0; 4]);
-    let mut bytes = [0u8; HEADER_BYTES as usize];
-    for (chunk, word) in bytes.chunks_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-    }
-    crc32c(&bytes)
+fn checksum(payload_crc: u32, h: &FrameHeader) -> u32 {
+    begin(h, &[], payload_crc).1
 }
 
 /// CRC32C, the Castagnoli polynomial of RFC 3720.
+#[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    ::crc32c::crc32c(bytes)
+    crc_fast::crc32_iscsi(bytes)
 }
 
 /// The frame in `words`, if it is whole and is message `seq`.
@@ -127,11 +147,11 @@ pub(crate) fn check_tags(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Lays tags out as they lie in a frame.
+/// Appends tags to `out` as they lie in a frame, and returns how many bytes they take.
 ///
 /// # Errors
 /// Usage for an empty tag, one over 255 bytes, or more than 65,535 bytes of tags.
-pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Result<u16> {
     let start = out.len();
     for tag in tags {
         let tag = tag.as_ref();
@@ -146,12 +166,11 @@ pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Resul
         out.extend_from_slice(tag.as_bytes());
     }
     let total = out.len() - start;
-    if total > MAX_TAGS_BYTES {
-        return Err(Error::usage(format!("the tags take {total} bytes")).with_hint(format!(
+    u16::try_from(total).map_err(|_| {
+        Error::usage(format!("the tags take {total} bytes")).with_hint(format!(
             "all tags of a message fit in {MAX_TAGS_BYTES} bytes, one more for each tag counted"
-        )));
-    }
-    Ok(())
+        ))
+    })
 }
 
 /// Bytes of a message's JSON line, newline included. `tag_bytes` as they lie in the frame.

@@ -56,11 +56,21 @@ impl Pool {
         durability: Durability,
     ) -> Result<Receipt> {
         self.writable()?;
-        let mut frame = Frame::lay_out(document, tags, BUFFER.take())?;
+        let mut buffer = Vec::new();
+        let frame = if tags.is_empty() {
+            Frame::new(document.as_bytes(), 0)
+        } else {
+            buffer = BUFFER.take();
+            buffer.clear();
+            let tags_len = lay_out(document, tags, &mut buffer)?;
+            Frame::new(&buffer, tags_len)
+        };
         self.check_size(&frame)?;
         let mut receipt = None;
         self.commit(std::slice::from_ref(&frame), durability, |r| receipt = Some(r))?;
-        BUFFER.set(std::mem::take(&mut frame.words));
+        if !tags.is_empty() {
+            BUFFER.set(buffer);
+        }
         receipt.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "an append gave no receipt"))
     }
 
@@ -77,11 +87,23 @@ impl Pool {
         durability: Durability,
     ) -> Result<Vec<Receipt>> {
         self.writable()?;
+        let refused = |i: usize| move |e: Error| e.with_offset(i as u64);
+        // The payloads of those entries that have tags.
+        let mut buffer = Vec::new();
+        let mut laid_out = Vec::with_capacity(entries.len());
+        for (i, Entry { document, tags }) in entries.iter().enumerate() {
+            let start = buffer.len();
+            let mut tags_len = 0;
+            if !tags.is_empty() {
+                tags_len = lay_out(document, tags, &mut buffer).map_err(refused(i))?;
+            }
+            laid_out.push((start..buffer.len(), tags_len));
+        }
         let mut frames = Vec::with_capacity(entries.len());
-        for (i, entry) in entries.iter().enumerate() {
-            let frame = Frame::lay_out(entry.document, entry.tags, Vec::new())
-                .and_then(|frame| self.check_size(&frame).map(|()| frame))
-                .map_err(|e| e.with_offset(i as u64))?;
+        for (i, (entry, (range, tags_len))) in entries.iter().zip(laid_out).enumerate() {
+            let payload = if tags_len == 0 { entry.document.as_bytes() } else { &buffer[range] };
+            let frame = Frame::new(payload, tags_len);
+            self.check_size(&frame).map_err(refused(i))?;
             frames.push(frame);
         }
         let mut receipts = Vec::with_capacity(frames.len());
@@ -91,14 +113,14 @@ impl Pool {
         Ok(receipts)
     }
 
-    fn check_size(&self, frame: &Frame) -> Result<()> {
+    fn check_size(&self, frame: &Frame<'_>) -> Result<()> {
         let max = self.max_message_bytes();
-        if frame.payload_len <= max {
+        if frame.payload_len() <= max {
             return Ok(());
         }
         Err(Error::usage(format!(
             "the message is too large: it takes {} bytes and the pool holds messages of up to {max}",
-            frame.payload_len
+            frame.payload_len()
         ))
         .with_path(self.path())
         .with_hint("create the pool with a larger size"))
@@ -106,7 +128,7 @@ impl Pool {
 
     fn commit(
         &self,
-        frames: &[Frame],
+        frames: &[Frame<'_>],
         durability: Durability,
         mut receive: impl FnMut(Receipt),
     ) -> Result<()> {
@@ -156,51 +178,32 @@ impl Pool {
 }
 
 thread_local! {
-    /// The memory of this thread's last frame, for its next one.
-    static BUFFER: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    /// The memory in which this thread laid out its last message with tags, for its next one.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A frame laid out before any lock is taken: all but the fields that depend on its place in the sequence.
-struct Frame {
-    words: Vec<u64>,
+/// Appends to `out` the payload of a message with tags, and returns how many bytes of it are tags.
+fn lay_out<T: AsRef<str>>(document: &Document<'_>, tags: &[T], out: &mut Vec<u8>) -> Result<u16> {
+    let tags_len = frame::encode_tags(tags, out)?;
+    out.extend_from_slice(document.as_bytes());
+    Ok(tags_len)
+}
+
+/// A message before it has a place in the sequence. What can be computed before the lock is taken is here.
+struct Frame<'a> {
+    payload: &'a [u8],
     payload_crc: u32,
-    payload_len: u64,
     tags_len: u16,
-    data_len: u64,
 }
 
-impl Frame {
-    fn lay_out<T: AsRef<str>>(
-        document: &Document<'_>,
-        tags: &[T],
-        mut words: Vec<u64>,
-    ) -> Result<Self> {
-        let mut tag_bytes = Vec::new();
-        frame::encode_tags(tags, &mut tag_bytes)?;
-        let data = document.as_str().as_bytes();
-        let payload_len = (tag_bytes.len() + data.len()) as u64;
-        words.resize(frame::words_for(payload_len) as usize, 0);
-        // What follows the payload in its last word is zero; all else is written below or under the lock.
-        if let Some(last) = words.last_mut() {
-            *last = 0;
-        }
-        let payload = &mut sys::bytes_of_mut(&mut words)[frame::HEADER_BYTES as usize..];
-        payload[..tag_bytes.len()].copy_from_slice(&tag_bytes);
-        payload[tag_bytes.len()..][..data.len()].copy_from_slice(data);
-        let payload_crc = frame::crc32c(&payload[..payload_len as usize]);
-        Ok(Self {
-            words,
-            payload_crc,
-            payload_len,
-            // `encode_tags` lets no more through.
-            tags_len: tag_bytes.len() as u16,
-            data_len: data.len() as u64,
-        })
+impl<'a> Frame<'a> {
+    #[inline]
+    fn new(payload: &'a [u8], tags_len: u16) -> Self {
+        Self { payload, payload_crc: frame::crc32c(payload), tags_len }
     }
 
-    fn tag_bytes(&self) -> &[u8] {
-        let bytes = sys::bytes_of(&self.words);
-        &bytes[frame::HEADER_BYTES as usize..][..usize::from(self.tags_len)]
+    fn payload_len(&self) -> u64 {
+        self.payload.len() as u64
     }
 }
 
@@ -248,7 +251,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes room, copies the frame in, and publishes it.
-    fn put(&self, frame: &Frame, tip: &Tip, now: Timestamp, durability: Durability) -> Result<Tip> {
+    fn put(
+        &self,
+        frame: &Frame<'_>,
+        tip: &Tip,
+        now: Timestamp,
+        durability: Durability,
+    ) -> Result<Tip> {
         let map = self.ring.map;
         let seq = tip.seq.next();
         if seq >= MAX_SEQ {
@@ -256,34 +265,36 @@ impl<'a> Writer<'a> {
                 Error::usage("the pool has given out its last seq").with_path(self.pool.path())
             );
         }
-        let bytes = self.ring.geometry.frame_bytes(frame.payload_len);
+        let bytes = self.ring.geometry.frame_bytes(frame.payload_len());
         self.make_room(tip, bytes)?;
         // Pairs with the acquire fence in `Pool::get_into`: a reader that sees one of the stores below sees `oldest` too.
         fence(Ordering::Release);
 
-        let mut header = FrameHeader {
+        let header = FrameHeader {
             crc: 0,
             link: tip.link,
             seq,
             time: now.max(tip.time),
             log_before: tip.log_end % frame::LOG_MODULUS,
             tags_len: frame.tags_len,
-            payload_len: frame.payload_len as u32,
+            // `check_size` lets no more through.
+            payload_len: frame.payload_len() as u32,
         };
-        header.crc = frame::checksum(frame.payload_crc, &header);
-        let payload_start = (frame.words[4] >> 32) as u32;
-        let first = frame::encode(&header, payload_start.to_le_bytes());
-        self.ring.write(tip.tail, &first);
-        self.ring.write(self.ring.advance(tip.tail, 40), &frame.words[5..]);
+        let (first, crc, words) = frame::begin(&header, frame.payload, frame.payload_crc);
+        self.ring.write(tip.tail, sys::bytes_of(&first[..words]));
+        if let Some(rest) = frame.payload.get(frame::FIRST_PAYLOAD..) {
+            self.ring.write(self.ring.advance(tip.tail, size_of_val(&first) as u64), rest);
+        }
         self.ring.set_start(seq, tip.tail);
 
-        let line = frame::line_len(seq, frame.tag_bytes(), frame.data_len);
+        let (tag_bytes, data) = frame.payload.split_at(frame.tags_len.into());
+        let line = frame::line_len(seq, tag_bytes, data.len() as u64);
         let next = Tip {
             seq,
             tail: self.ring.advance(tip.tail, bytes),
             time: header.time,
             log_end: tip.log_end.wrapping_add(line),
-            link: header.crc,
+            link: crc,
         };
         next.write(map, tip.seq);
         if durability == Durability::Flush {

@@ -73,9 +73,7 @@ impl Map {
     }
 
     pub(super) fn set_boot_id(&self, id: [u8; 16]) {
-        let mut words = [0; 2];
-        crate::sys::bytes_of_mut(&mut words).copy_from_slice(&id);
-        self.write_words(header::BOOT_ID_AT, &words);
+        self.write_bytes(header::BOOT_ID_AT, &id);
     }
 
     /// What is retained, as far as the header says. `oldest` is read first, so that a pool never looks emptier than it is.

@@ -59,12 +59,18 @@ impl Ring<'_> {
         self.map.read_words(self.file_offset(0), rest);
     }
 
-    /// Copies words into the ring, around its end. At most a ring full.
-    pub(super) fn write(&self, start: u64, words: &[u64]) {
-        let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
-        let (head, rest) = words.split_at(before_end.min(words.len()));
-        self.map.write_words(self.file_offset(start), head);
-        self.map.write_words(self.file_offset(0), rest);
+    /// Copies bytes into the ring, around its end; what is left of the last word becomes zero. At most a ring full.
+    #[inline]
+    pub(super) fn write(&self, start: u64, bytes: &[u8]) {
+        let before_end = (self.geometry.ring_bytes - start) as usize;
+        let at = self.file_offset(start);
+        match bytes.split_at_checked(before_end) {
+            Some((head, rest)) => {
+                self.map.write_bytes(at, head);
+                self.map.write_bytes(self.file_offset(0), rest);
+            }
+            None => self.map.write_bytes(at, bytes),
+        }
     }
 
     /// The header of the frame at `start`, unverified; None when it can't be one.

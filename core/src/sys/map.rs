@@ -64,29 +64,39 @@ impl Map {
         // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own.
         unsafe {
             let from = self.raw.as_ptr().add(at as usize).cast();
-            copy::copy_words(from, out.as_mut_ptr(), out.len());
+            copy::copy_out(from, out.as_mut_ptr(), out.len());
         }
     }
 
-    /// Copies words in, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and publishes.
-    pub(crate) fn write_words(&self, at: u64, words: &[u64]) {
-        self.check(at, words.len() as u64 * 8, 8);
-        // SAFETY: as above; a mapping that is written to was made writable, or the handle had refused before.
+    /// Copies bytes in, starting at byte `at` (a multiple of 8). What is left of the last word becomes zero. Relaxed: the
+    /// caller orders and publishes.
+    #[inline]
+    pub(crate) fn write_bytes(&self, at: u64, bytes: &[u8]) {
+        self.check(at, (bytes.len() as u64).next_multiple_of(8), 8);
+        // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own. A mapping
+        // that is written to was made writable, or the handle had refused before.
         unsafe {
             let to = self.raw.as_mut_ptr().add(at as usize).cast();
-            copy::copy_words(words.as_ptr(), to, words.len());
+            copy::copy_in(bytes.as_ptr(), to, bytes.len());
         }
     }
 
     /// Ends the process' trust in itself rather than touch memory outside the mapping. The callers compute `at` from the
     /// geometry, which is checked when the pool is opened, and from values they check; so this never fires.
+    #[inline]
     fn check(&self, at: u64, bytes: u64, align: u64) {
         let end = at.checked_add(bytes);
-        assert!(
-            at.is_multiple_of(align) && end.is_some_and(|end| end <= self.raw.len() as u64),
-            "byte {at} is outside the mapping"
-        );
+        if !at.is_multiple_of(align) || end.is_none_or(|end| end > self.raw.len() as u64) {
+            outside(at);
+        }
     }
+}
+
+#[cold]
+#[inline(never)]
+#[expect(clippy::panic, reason = "see Map::check")]
+fn outside(at: u64) -> ! {
+    panic!("byte {at} is outside the mapping")
 }
 
 impl Drop for Map {
