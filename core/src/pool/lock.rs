@@ -43,6 +43,11 @@ pub(super) struct Held<'a> {
     pub(super) taken_over: bool,
 }
 
+/// True when nobody holds the lock at this moment.
+pub(super) fn is_free(word: &AtomicU64) -> bool {
+    word.load(Ordering::Relaxed) & HOLDER == 0
+}
+
 /// Takes the lock, or gives up once `done` says that it is not needed any more.
 pub(super) fn acquire<'a>(
     word: &'a AtomicU64,

@@ -34,6 +34,18 @@ pub(super) unsafe fn copy_out(from: *const u64, to: *mut u64, count: usize) {
     }
 }
 
+/// Asks for the cache line of `at`, to write to it soon.
+#[inline]
+pub(super) fn prefetch_to_write(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads and writes nothing and never faults; a CPU that does not know it does nothing at all.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Copies most of the bytes, a multiple of 16, and returns how many: all but 15 at most.
 ///
 /// # Safety

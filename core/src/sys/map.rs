@@ -81,6 +81,15 @@ impl Map {
         }
     }
 
+    /// Tells the CPU that `bytes` bytes from `at` on will be written soon. A hint: places outside the mapping are ignored.
+    #[inline]
+    pub(crate) fn will_write(&self, at: u64, bytes: u64) {
+        let end = at.saturating_add(bytes).min(self.raw.len() as u64);
+        for line in (at..end).step_by(64) {
+            copy::prefetch_to_write(self.raw.as_ptr().wrapping_add(line as usize));
+        }
+    }
+
     /// Ends the process' trust in itself rather than touch memory outside the mapping. The callers compute `at` from the
     /// geometry, which is checked when the pool is opened, and from values they check; so this never fires.
     #[inline]
