@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use crate::error::{Error, Result};
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
+use crate::sys::text::TextWords;
 use crate::types::{Receipt, Seq, Timestamp};
 
 /// One message, copied out of its pool: it stays what it is while the pool goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    /// The frame as it lies in the file, in whole words.
-    pub(crate) words: Vec<u64>,
-    pub(crate) header: FrameHeader,
+    /// The frame as it lies in the file. Its text is the data.
+    frame: TextWords,
+    header: FrameHeader,
 }
 
 impl Message {
@@ -38,9 +39,7 @@ impl Message {
 
     /// The JSON object the writer gave, without whitespace between its tokens.
     pub fn data(&self) -> &str {
-        // Checked to be UTF-8 when the message was read.
-        let data = self.payload().get(usize::from(self.header.tags_len)..).unwrap_or_default();
-        std::str::from_utf8(data).unwrap_or_default()
+        self.frame.text()
     }
 
     /// How many JSON Lines bytes ([`Message::line_len`]) were appended before this message since the pool
@@ -76,24 +75,30 @@ impl Message {
         out.push('\n');
     }
 
-    /// Takes the frame in `self.words` apart; used by the reader once the copy is known to be whole.
-    pub(crate) fn check(&mut self, seq: Seq) -> Result<()> {
-        self.header = FrameHeader::default();
-        let header = frame::check(&self.words, seq)?;
-        let payload = frame::payload(&self.words, &header);
-        frame::check_tags(&payload[..header.tags_len as usize])?;
-        std::str::from_utf8(&payload[header.tags_len as usize..])
-            .map_err(|e| Error::corrupt(format!("the data of the message is not UTF-8: {e}")))?;
-        self.header = header;
-        Ok(())
+    /// Replaces the frame: `copy` fills in its words and gives its header, if there can be one. The message is empty until it
+    /// is checked.
+    pub(crate) fn refill(
+        &mut self,
+        copy: impl FnOnce(&mut Vec<u64>) -> Option<FrameHeader>,
+    ) -> bool {
+        let header = copy(self.frame.change());
+        self.header = header.unwrap_or_default();
+        header.is_some()
     }
 
-    fn payload(&self) -> &[u8] {
-        frame::payload(&self.words, &self.header)
+    /// Checks the frame; used by the reader once the copy is known to be whole.
+    pub(crate) fn check(&mut self, seq: Seq) -> Result<()> {
+        let payload = frame::check(self.frame.words(), &self.header, seq)?;
+        let data = payload.start + usize::from(self.header.tags_len)..payload.end;
+        frame::check_tags(self.tag_bytes())?;
+        self.frame
+            .check(data)
+            .map_err(|e| Error::corrupt(format!("the data of the message is not UTF-8: {e}")))
     }
 
     fn tag_bytes(&self) -> &[u8] {
-        self.payload().get(..usize::from(self.header.tags_len)).unwrap_or_default()
+        let start = frame::HEADER_BYTES as usize;
+        self.frame.bytes().get(start..start + usize::from(self.header.tags_len)).unwrap_or_default()
     }
 }
 

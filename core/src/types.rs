@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
+use crate::sys::clock;
 
 /// The largest sequence number: 2⁵⁶ − 1, the width of the field in a frame.
 pub const MAX_SEQ: Seq = Seq((1 << 56) - 1);
@@ -69,7 +70,7 @@ impl Timestamp {
 
     /// The system's clock now.
     pub fn now() -> Self {
-        SystemTime::now().into()
+        Self(clock::realtime_nanos())
     }
 
     /// This time less `duration`, not before 1970.

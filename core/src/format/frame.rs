@@ -1,6 +1,9 @@
 //! Frames: how one message lies in the ring.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
+use crate::sys;
 use crate::types::{Seq, Timestamp};
 
 /// Bytes of a frame before its payload.
@@ -15,9 +18,9 @@ pub(crate) const MAX_TAGS_BYTES: usize = u16::MAX as usize;
 pub(crate) const LOG_MODULUS: u64 = 1 << 48;
 
 /// Words of a header, the last one of which it shares with the payload.
-const WORDS: usize = 5;
-/// Words that [`begin`] lays out: a small message as a whole.
-const FIRST_WORDS: usize = 8;
+pub(crate) const HEADER_WORDS: usize = 5;
+/// Words that are written and read at once, so that a small message needs no second step.
+pub(crate) const FIRST_WORDS: usize = 8;
 /// Bytes of payload in them.
 pub(crate) const FIRST_PAYLOAD: usize = FIRST_WORDS * 8 - HEADER_BYTES as usize;
 const SEQ_MASK: u64 = (1 << 56) - 1;
@@ -41,19 +44,8 @@ pub(crate) const fn words_for(payload_len: u64) -> u64 {
     (HEADER_BYTES + payload_len).div_ceil(8)
 }
 
-/// A header's first four words; the fifth begins with the length of the payload.
-#[inline]
-fn encode(h: &FrameHeader) -> [u64; 4] {
-    [
-        u64::from(h.crc) | u64::from(h.link) << 32,
-        h.seq.get() & SEQ_MASK,
-        h.time.as_nanos(),
-        (h.log_before % LOG_MODULUS) | u64::from(h.tags_len) << 48,
-    ]
-}
-
 /// The first words of a frame, its checksum included, with as much of its payload as is in them; the checksum; and how many
-/// of the words belong to the frame. The rest of the payload starts on a word.
+/// of the words belong to the frame. The rest of the payload starts on a word. `h.crc` does not matter.
 #[inline]
 pub(crate) fn begin(
     h: &FrameHeader,
@@ -61,18 +53,31 @@ pub(crate) fn begin(
     payload_crc: u32,
 ) -> ([u64; FIRST_WORDS], u32, usize) {
     let mut words = [0; FIRST_WORDS];
-    words[..4].copy_from_slice(&encode(&FrameHeader { crc: payload_crc, ..*h }));
+    words[0] = u64::from(h.link) << 32;
+    words[1] = h.seq.get() & SEQ_MASK;
+    words[2] = h.time.as_nanos();
+    words[3] = (h.log_before % LOG_MODULUS) | u64::from(h.tags_len) << 48;
     words[4] = u64::from(h.payload_len);
-    let bytes = crate::sys::bytes_of_mut(&mut words);
-    let crc = crc32c(&bytes[..HEADER_BYTES as usize]);
-    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    let crc = checksum(&words, payload_crc);
+    words[0] |= u64::from(crc);
     let inline = payload.len().min(FIRST_PAYLOAD);
+    let bytes = sys::bytes_of_mut(&mut words);
     bytes[HEADER_BYTES as usize..][..inline].copy_from_slice(&payload[..inline]);
     (words, crc, words_for(payload.len() as u64).min(FIRST_WORDS as u64) as usize)
 }
 
+/// The checksum of a frame: CRC32C of the header, in which the place of the checksum holds that of the payload. So the
+/// payload's part, which is nearly all of the work, is done before the lock is taken.
+#[inline]
+fn checksum(words: &[u64; FIRST_WORDS], payload_crc: u32) -> u32 {
+    let mut header = *words;
+    header[0] = header[0] >> 32 << 32 | u64::from(payload_crc);
+    crc32c(&sys::bytes_of(&header)[..HEADER_BYTES as usize])
+}
+
 /// Takes the first five words of a frame apart. None when a reserved bit is set.
-pub(crate) fn decode(words: [u64; WORDS]) -> Option<FrameHeader> {
+#[inline]
+pub(crate) fn decode(words: &[u64; HEADER_WORDS]) -> Option<FrameHeader> {
     (words[1] & !SEQ_MASK == 0).then_some(FrameHeader {
         crc: words[0] as u32,
         link: (words[0] >> 32) as u32,
@@ -84,47 +89,35 @@ pub(crate) fn decode(words: [u64; WORDS]) -> Option<FrameHeader> {
     })
 }
 
-/// The checksum of a frame: CRC32C of the header, in which the place of the checksum holds that of the payload. So the
-/// payload's part, which is nearly all of the work, is done before the lock is taken.
-fn checksum(payload_crc: u32, h: &FrameHeader) -> u32 {
-    begin(h, &[], payload_crc).1
-}
-
 /// CRC32C, the Castagnoli polynomial of RFC 3720.
 #[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
-/// The frame in `words`, if it is whole and is message `seq`.
-pub(crate) fn check(words: &[u64], seq: Seq) -> Result<FrameHeader> {
-    let first =
-        words.first_chunk::<WORDS>().ok_or_else(|| Error::corrupt("the frame is cut short"))?;
-    let h = decode(*first)
-        .ok_or_else(|| Error::corrupt("the frame sets bits this version does not know"))?;
+/// Checks that the frame in `words`, from which `h` was read, is whole and is message `seq`; returns where in its bytes the
+/// payload lies.
+pub(crate) fn check(words: &[u64], h: &FrameHeader, seq: Seq) -> Result<Range<usize>> {
     if h.seq != seq {
         return Err(Error::corrupt(format!(
             "the frame found for message {seq} says it is {}",
             h.seq
         )));
     }
-    if words_for(h.payload_len.into()) != words.len() as u64
-        || u32::from(h.tags_len) > h.payload_len
-    {
+    let payload = HEADER_BYTES as usize..HEADER_BYTES as usize + h.payload_len as usize;
+    let bytes = sys::bytes_of(words);
+    let Some(payload_bytes) =
+        bytes.get(payload.clone()).filter(|p| usize::from(h.tags_len) <= p.len())
+    else {
         return Err(Error::corrupt(format!("the lengths of message {seq} contradict each other")));
-    }
-    let payload_crc = crc32c(payload(words, &h));
-    if checksum(payload_crc, &h) != h.crc {
+    };
+    let mut first = [0; FIRST_WORDS];
+    let given = words.len().min(FIRST_WORDS);
+    first[..given].copy_from_slice(&words[..given]);
+    if checksum(&first, crc32c(payload_bytes)) != h.crc {
         return Err(Error::corrupt(format!("the checksum of message {seq} is wrong")));
     }
-    Ok(h)
-}
-
-/// The payload of a frame; empty when the frame does not hold as much as its header says.
-pub(crate) fn payload<'a>(words: &'a [u64], h: &FrameHeader) -> &'a [u8] {
-    let bytes = crate::sys::bytes_of(words);
-    let end = HEADER_BYTES as usize + h.payload_len as usize;
-    bytes.get(HEADER_BYTES as usize..end).unwrap_or_default()
+    Ok(payload)
 }
 
 /// The tags in checked tag bytes: for each a length byte and the text.

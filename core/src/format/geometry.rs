@@ -52,7 +52,17 @@ impl Geometry {
 
     /// The bytes a frame with this payload takes.
     pub(crate) fn frame_bytes(&self, payload_len: u64) -> u64 {
-        (frame::HEADER_BYTES + payload_len).next_multiple_of(self.unit)
+        (frame::HEADER_BYTES + payload_len + (self.unit - 1)) & !(self.unit - 1)
+    }
+
+    /// True for a place in the ring where a frame may start.
+    pub(crate) fn is_place(&self, start: u64) -> bool {
+        start < self.ring_bytes && start & (self.unit - 1) == 0
+    }
+
+    /// A place in the ring as a slot holds it.
+    pub(crate) fn units(&self, start: u64) -> u32 {
+        (start >> self.unit.trailing_zeros()) as u32
     }
 
     /// The largest payload (tags and data) of one message.

@@ -94,6 +94,7 @@ pub(super) fn plausible(bounds: Bounds, geometry: &Geometry) -> bool {
         && bounds.count() <= geometry.slots
 }
 
+#[cold]
 fn damaged(bounds: Bounds) -> Error {
     Error::corrupt(format!(
         "the header's bounds oldest={} newest={} can't be",
@@ -165,7 +166,7 @@ impl Tip {
 
     /// Checks what comes from the file.
     pub(super) fn checked(self, geometry: &Geometry) -> Result<Self> {
-        if self.tail < geometry.ring_bytes && self.tail.is_multiple_of(geometry.unit) {
+        if geometry.is_place(self.tail) {
             Ok(self)
         } else {
             Err(Error::corrupt(format!("the header's tail={} is not in the ring", self.tail))

@@ -31,6 +31,7 @@ impl Local {
         }
     }
 
+    #[inline]
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,6 +52,7 @@ impl PerProcess {
     }
 
     /// This process' own; made anew in a forked child.
+    #[inline]
     pub(super) fn get(&self) -> Result<&Local> {
         let local = self.0.get();
         if local.generation == fork::generation() { Ok(local) } else { self.renew(local) }
@@ -61,6 +63,7 @@ impl PerProcess {
         &self.0.get().file
     }
 
+    #[cold]
     fn renew(&self, parents: &Local) -> Result<&Local> {
         let renewed = files::reopen(&parents.file, parents.writable).and_then(|file| {
             // Let go of the parent's description, so that the kernel sees the parent's death.

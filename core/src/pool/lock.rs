@@ -49,6 +49,7 @@ pub(super) fn is_free(word: &AtomicU64) -> bool {
 }
 
 /// Takes the lock, or gives up once `done` says that it is not needed any more.
+#[inline]
 pub(super) fn acquire<'a>(
     word: &'a AtomicU64,
     place: &Place<'_>,
@@ -57,6 +58,21 @@ pub(super) fn acquire<'a>(
     done: impl Fn() -> bool,
 ) -> Result<Option<Held<'a>>> {
     let mine = u64::from(place.number) + 1;
+    let now = word.load(Ordering::Relaxed);
+    if now & LOW == 0 && exchange(word, now, mine) {
+        return Ok(Some(Held { word, wake_all, taken_over: false }));
+    }
+    acquire_contended(word, mine, waiter, wake_all, done)
+}
+
+#[cold]
+fn acquire_contended<'a>(
+    word: &'a AtomicU64,
+    mine: u64,
+    waiter: Waiter<'_>,
+    wake_all: bool,
+    done: impl Fn() -> bool,
+) -> Result<Option<Held<'a>>> {
     let held = |taken_over| Ok(Some(Held { word, wake_all, taken_over }));
     for _ in 0..SPINS {
         let now = word.load(Ordering::Relaxed);
@@ -136,10 +152,16 @@ fn exchange(word: &AtomicU64, now: u64, low: u64) -> bool {
 }
 
 impl Drop for Held<'_> {
+    #[inline]
     fn drop(&mut self) {
         let before = self.word.fetch_and(!LOW, Ordering::Release);
         if before & SLEEPERS != 0 {
-            futex::wake_low(self.word, if self.wake_all { i32::MAX } else { 1 });
+            wake_sleepers(self.word, self.wake_all);
         }
     }
+}
+
+#[cold]
+fn wake_sleepers(word: &AtomicU64, all: bool) {
+    futex::wake_low(word, if all { i32::MAX } else { 1 });
 }

@@ -186,10 +186,12 @@ impl Pool {
         self.check_alive()
     }
 
+    #[cold]
     fn deleted(&self) -> Error {
         Error::new(ErrorKind::NotFound, "the pool was deleted").with_path(self.path())
     }
 
+    #[cold]
     fn shrunk(&self) -> Error {
         let size = self.file().metadata().map_or(0, |m| m.len());
         Error::corrupt(format!(

@@ -44,6 +44,7 @@ impl OwnPlace {
     }
 
     /// This handle's place, or a lent one. Two threads may come here at once.
+    #[inline]
     pub(super) fn take<'a>(
         &'a self,
         map: &Map,
@@ -56,6 +57,7 @@ impl OwnPlace {
         }
     }
 
+    #[cold]
     fn find<'a>(&'a self, map: &Map, file: &'a File, patience: Duration) -> Result<Place<'a>> {
         let first = self.me.pid % FIRST_LENT;
         let kept = (0..FIRST_LENT).map(|i| (first + i) % FIRST_LENT);
@@ -104,6 +106,7 @@ impl OwnPlace {
 }
 
 impl Drop for Place<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(lender) = self.lender {
             ofd::unlock(self.file, Byte::Place(self.number));

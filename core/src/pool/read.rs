@@ -55,7 +55,7 @@ impl Pool {
         let mut at = 0;
         let copied = self.while_retained(seq, |start| {
             at = ring.file_offset(start);
-            ring.read_frame(start, &mut message.words)
+            message.refill(|words| ring.read_frame(start, words))
         })?;
         match copied {
             Read::Gone => Ok(Read::Gone),
@@ -88,7 +88,7 @@ impl Pool {
 
     /// Runs `copy` on the place of message `seq`, and tells whether the message was retained all the while.
     fn while_retained<T>(&self, seq: Seq, copy: impl FnOnce(u64) -> T) -> Result<Read<T>> {
-        if !self.current_bounds()?.contains(seq) {
+        if !self.retains(seq) {
             return Ok(Read::Gone);
         }
         let start = self.ring().start_of(seq);
@@ -109,6 +109,19 @@ impl Pool {
         Ok(Read::Whole(copied.map_err(|e| e.with_path(self.path()))?))
     }
 
+    /// True when the header says that message `seq` is there. Bounds that can't be show when the frame is looked at.
+    fn retains(&self, seq: Seq) -> bool {
+        match self.frozen() {
+            Some(recovered) => recovered.bounds.contains(seq),
+            None => {
+                // Acquire: pairs with the release store in `Writer::put`, so that slot and frame are seen too.
+                seq.get() <= self.map().committed().load(Ordering::Acquire)
+                    && seq.get() >= self.map().oldest().load(Ordering::Acquire)
+            }
+        }
+    }
+
+    #[cold]
     fn damaged(&self, error: Error, seq: Seq, at: u64) -> Error {
         error.with_path(self.path()).with_seq(seq).with_offset(at).with_hint(
             "the file was changed by something other than Plasmite, or the disk returned other bytes than were written",

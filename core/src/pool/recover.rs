@@ -225,7 +225,7 @@ impl<'a> Scan<'a> {
         let bytes = self.ring.geometry.frame_bytes(header.payload_len.into());
         self.budget = self.budget.checked_sub(bytes)?;
         if bytes > self.ring.geometry.ring_bytes
-            || !self.ring.read_frame(start, &mut self.message.words)
+            || !self.message.refill(|words| self.ring.read_frame(start, words))
         {
             return None;
         }

@@ -31,8 +31,7 @@ impl Ring<'_> {
 
     /// Notes in the index where message `seq` starts.
     pub(super) fn set_start(&self, seq: Seq, start: u64) {
-        let units = (start / self.geometry.unit) as u32;
-        self.map.slot(self.geometry, seq).store(units, Ordering::Relaxed);
+        self.map.slot(self.geometry, seq).store(self.geometry.units(start), Ordering::Relaxed);
     }
 
     /// Bytes from `from` on to `to`, around the end. Two equal places are a whole ring apart.
@@ -75,18 +74,30 @@ impl Ring<'_> {
 
     /// The header of the frame at `start`, unverified; None when it can't be one.
     pub(super) fn header_at(&self, start: u64) -> Option<FrameHeader> {
-        let mut words = [0; 5];
+        let mut words = [0; frame::HEADER_WORDS];
         self.read(start, &mut words);
-        let header = frame::decode(words)?;
-        (u64::from(header.payload_len) <= self.geometry.max_payload()).then_some(header)
+        self.header_of(&words)
     }
 
-    /// Copies the frame at `start` into `words`; false when its length can't be.
-    pub(super) fn read_frame(&self, start: u64, words: &mut Vec<u64>) -> bool {
-        let Some(header) = self.header_at(start) else { return false };
+    /// Copies the frame at `start` into `words` and takes its header apart, unverified; None when its length can't be.
+    pub(super) fn read_frame(&self, start: u64, words: &mut Vec<u64>) -> Option<FrameHeader> {
+        let mut first = [0; frame::FIRST_WORDS];
+        self.read(start, &mut first);
+        let header = self.header_of(&first)?;
         let count = frame::words_for(header.payload_len.into()) as usize;
         words.resize(count, 0);
-        self.read(start, words);
-        true
+        match words.split_first_chunk_mut() {
+            None => words.copy_from_slice(&first[..count]),
+            Some((begin, rest)) => {
+                *begin = first;
+                self.read(self.advance(start, size_of_val(&first) as u64), rest);
+            }
+        }
+        Some(header)
+    }
+
+    fn header_of(&self, words: &[u64]) -> Option<FrameHeader> {
+        let header = frame::decode(words.first_chunk()?)?;
+        (u64::from(header.payload_len) <= self.geometry.max_payload()).then_some(header)
     }
 }

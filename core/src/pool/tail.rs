@@ -81,17 +81,21 @@ impl Tail {
         // Not further than this: a writer of messages without the tags can't keep the call for ever.
         let newest = self.pool.current_bounds()?.newest;
         while self.next <= newest {
-            let oldest = self.pool.current_bounds()?.oldest;
-            if self.next < oldest {
-                self.skip_to(oldest)?;
-                continue;
-            }
-            // Gone: overtaken while copying. `oldest` has moved, which the next round looks at.
-            if let Read::Whole(()) = self.pool.read_into(self.next, message)? {
-                self.next = self.next.next();
-                if message.has_tags(&self.tags) {
-                    self.left = self.left.map(|n| n.saturating_sub(1));
-                    return Ok(true);
+            match self.pool.read_into(self.next, message)? {
+                Read::Whole(()) => {
+                    self.next = self.next.next();
+                    if message.has_tags(&self.tags) {
+                        self.left = self.left.map(|n| n.saturating_sub(1));
+                        return Ok(true);
+                    }
+                }
+                Read::Gone => {
+                    let oldest = self.pool.current_bounds()?.oldest;
+                    if self.next >= oldest {
+                        // Only a damaged header takes back what it said a moment ago.
+                        return Ok(false);
+                    }
+                    self.skip_to(oldest)?;
                 }
             }
         }

@@ -6,6 +6,7 @@
 #[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
 compile_error!("Plasmite's engine supports 64-bit little-endian Linux");
 
+pub(crate) mod clock;
 mod copy;
 pub(crate) mod files;
 pub(crate) mod fork;
@@ -15,6 +16,7 @@ pub(crate) mod ofd;
 pub(crate) mod process;
 pub(crate) mod replaceable;
 mod sigbus;
+pub(crate) mod text;
 
 /// The bytes of words, in memory order.
 pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
