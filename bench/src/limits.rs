@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// A file mapped shared, as a ring of this many bytes.
@@ -46,6 +46,13 @@ impl Shared {
         each(start, count)
     }
 
+    /// The word at byte `at`.
+    pub(crate) fn word_at(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= self.len);
+        // SAFETY: inside the mapping and aligned, as just checked; the mapping lives as long as `self`.
+        unsafe { AtomicU64::from_ptr(self.start.add(at).cast()) }
+    }
+
     pub(crate) fn word(&self) -> &AtomicU32 {
         // SAFETY: the mapping starts on a page and lives as long as `self`.
         unsafe { AtomicU32::from_ptr(self.start.cast()) }
@@ -82,4 +89,12 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
 pub(crate) fn futex_wake(word: &AtomicU32) {
     // SAFETY: the address is only a key.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Nanoseconds on CLOCK_MONOTONIC, which all processes share.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable, and every Linux has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -3,12 +3,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
-use crate::limits::{Shared, futex_wait, futex_wake};
+use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
 use crate::{mount, rows};
 
 const NO_TAGS: &[&str] = &[];
@@ -19,9 +19,8 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
     match role {
         "append" => append(Path::new(path), count, Durability::Fast),
         "flush" => append(Path::new(path), count, Durability::Flush),
-        "answer-futex" => answer_futex(Path::new(path), count),
         "mount" => mount::serve(Path::new(path)),
-        "answer-tail" => answer_tail(Path::new(path), count),
+        "wake-up" => be_woken(Path::new(path), count),
         other => panic!("no role {other}"),
     }
 }
@@ -78,77 +77,89 @@ pub(crate) fn writers(path: &Path, writers: u64, count: u64, flush: bool) -> f64
 /// Time between wake-ups, so that the other side is asleep.
 const PAUSE: Duration = Duration::from_micros(300);
 
-/// Nanoseconds there and back between two processes, each asleep on a futex in shared memory: median over `count` trips.
-pub(crate) fn futex_round_trip(path: &Path, count: u64) -> f64 {
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .unwrap();
-    let shared = Shared::new(&file, 4096);
-    shared.word().store(0, Ordering::Release);
-    let mut child = spawn("answer-futex", path, count);
-    wait_ready(&mut child);
-    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    let mut trips = Vec::new();
-    for n in 0..count as u32 {
-        std::thread::sleep(PAUSE);
-        let start = Instant::now();
-        shared.word().store(2 * n + 1, Ordering::Release);
-        futex_wake(shared.word());
-        futex_wait(shared.word(), 2 * n + 1);
-        trips.push(start.elapsed().as_nanos() as f64);
-    }
-    child.wait().unwrap();
-    median(trips)
+/// How long it takes to wake another process, in nanoseconds: one value a wake-up.
+#[derive(Default)]
+pub(crate) struct WakeUps {
+    /// From a store and a futex wake to the return of the other's futex wait: what the machine allows.
+    pub(crate) futex: Vec<f64>,
+    /// From the beginning of an append to the return of the other's wait for it.
+    pub(crate) awake: Vec<f64>,
+    /// From the beginning of an append to the message in the other's hands.
+    pub(crate) message: Vec<f64>,
 }
 
-fn answer_futex(path: &Path, count: u64) {
-    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-    let shared = Shared::new(&file, 4096);
-    ready();
-    for n in 0..count as u32 {
-        futex_wait(shared.word(), 2 * n);
-        shared.word().store(2 * n + 2, Ordering::Release);
-        futex_wake(shared.word());
+/// What the two processes of [`wake_ups`] share beside the pool: a word to sleep on, and when the sleeper was awake.
+struct Stage(Shared);
+
+impl Stage {
+    fn open(path: &Path) -> Self {
+        let mut options = std::fs::File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        Self(Shared::new(&file, 4096))
+    }
+
+    fn word(&self) -> &AtomicU32 {
+        self.0.word()
+    }
+
+    fn stamp(&self, which: usize) -> &AtomicU64 {
+        self.0.word_at(64 * (which + 1))
     }
 }
 
-/// The same with two tails on one pool: each message is answered by another one.
-pub(crate) fn tail_round_trip(path: &Path, count: u64) -> f64 {
-    let pool = Pool::create(path, 1 << 20).unwrap();
-    let mut child = spawn("answer-tail", path, count);
+/// Wakes a sleeping process `count` times by each way in turn, so that both meet the same weather.
+pub(crate) fn wake_ups(dir: &Path, count: u64) -> WakeUps {
+    let stage = Stage::open(&dir.join("wake"));
+    stage.word().store(0, Ordering::Release);
+    let pool = Pool::create(&dir.join("wake.plasmite"), 1 << 20).unwrap();
+    let mut child = spawn("wake-up", dir, count);
     wait_ready(&mut child);
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    let mut trips = Vec::new();
+    let mut found = WakeUps::default();
     for n in 0..count {
         std::thread::sleep(PAUSE);
-        let start = Instant::now();
+        let start = monotonic_ns();
+        stage.word().store(2 * n as u32 + 1, Ordering::Release);
+        futex_wake(stage.word());
+        futex_wait(stage.word(), 2 * n as u32 + 1);
+        found.futex.push((stage.stamp(0).load(Ordering::Acquire) - start) as f64);
+
+        std::thread::sleep(PAUSE);
+        let start = monotonic_ns();
         pool.append(b"{\"ping\":1}", NO_TAGS, Durability::Fast).unwrap();
         pool.wait(Seq::new(2 * n + 1), None).unwrap();
         assert_eq!(pool.get(Seq::new(2 * n + 2)).unwrap().data(), "{\"pong\":1}");
-        trips.push(start.elapsed().as_nanos() as f64);
+        found.awake.push((stage.stamp(1).load(Ordering::Acquire) - start) as f64);
+        found.message.push((stage.stamp(2).load(Ordering::Acquire) - start) as f64);
     }
     child.wait().unwrap();
-    std::fs::remove_file(path).unwrap();
-    median(trips)
+    Pool::delete(&dir.join("wake.plasmite")).unwrap();
+    found
 }
 
-fn answer_tail(path: &Path, count: u64) {
-    let pool = Pool::open(path).unwrap();
+fn be_woken(dir: &Path, count: u64) {
+    let stage = Stage::open(&dir.join("wake"));
+    let pool = Pool::open(&dir.join("wake.plasmite")).unwrap();
     let mut tail = pool.tail(TailOptions::default()).unwrap();
     ready();
-    for _ in 0..count {
-        let ping = tail.next(None).unwrap().unwrap();
-        assert_eq!(ping.data(), "{\"ping\":1}");
+    for n in 0..count as u32 {
+        futex_wait(stage.word(), 2 * n);
+        stage.stamp(0).store(monotonic_ns(), Ordering::Release);
+        stage.word().store(2 * n + 2, Ordering::Release);
+        futex_wake(stage.word());
+
+        tail.wait(None).unwrap();
+        stage.stamp(1).store(monotonic_ns(), Ordering::Release);
+        assert_eq!(tail.next(None).unwrap().unwrap().data(), "{\"ping\":1}");
+        stage.stamp(2).store(monotonic_ns(), Ordering::Release);
         pool.append(b"{\"pong\":1}", NO_TAGS, Durability::Fast).unwrap();
         tail.next(None).unwrap();
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The value below which this part of `values` lies.
+pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let last = values.len().saturating_sub(1) as f64;
+    values.get((last * part).round() as usize).copied().unwrap_or(f64::NAN)
 }

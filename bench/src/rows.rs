@@ -184,16 +184,19 @@ fn across_processes(bench: &mut Bench, dir: &Path, count: u64) {
         bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
         Pool::delete(&path).unwrap();
     }
-    let trips = (count / 100).max(200);
-    let futex = processes::futex_round_trip(&dir.join("futex"), trips);
-    bench.note("futex there and back, 2 processes", futex, None, None);
-    let tail = processes::tail_round_trip(&dir.join("trips.plasmite"), trips);
-    bench.note(
-        "append → tail there and back, 2 processes",
-        tail,
-        Some(("futex there and back, 2 processes", 1.3)),
-        None,
-    );
+    wake_up(bench, dir, (count / 200).max(200));
+}
+
+fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
+    const FUTEX: &str = "futex → awake, another process, p50";
+    let mut ups = processes::wake_ups(dir, count);
+    let mut note = |name, values: &mut [f64], part, limit, aim| {
+        bench.note(name, processes::quantile(values, part), limit, aim);
+    };
+    note(FUTEX, &mut ups.futex, 0.5, None, None);
+    note("append → awake, another process, p50", &mut ups.awake, 0.5, Some((FUTEX, 1.3)), None);
+    note("append → message, another process, p50", &mut ups.message, 0.5, None, None);
+    note("append → awake, another process, p99", &mut ups.awake, 0.99, None, Some(100_000.0));
 }
 
 fn durable(bench: &mut Bench, dir: &Path, count: u64) {
