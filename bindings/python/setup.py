@@ -2,84 +2,112 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
-from setuptools.dist import Distribution
+from setuptools.command.install_scripts import install_scripts
 
-LIBRARY = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
-COMMAND = "plasmite"
-BUNDLED = Path(__file__).resolve().parent / "src" / "plasmite" / "_native"
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 
+import native  # noqa: E402
 
-def native_files() -> list[Path]:
-    """The library and the command: of PLASMITE_SDK_DIR if that is set, else those already in the package."""
-    sdk = os.environ.get("PLASMITE_SDK_DIR")
-    folders = [Path(sdk, sub) for sub in ("lib", "bin", ".")] if sdk else [BUNDLED]
-    found = []
-    for name in (LIBRARY, COMMAND):
-        paths = [folder / name for folder in folders if (folder / name).is_file()]
-        if not paths:
-            looked = ", ".join(str(folder) for folder in folders)
-            raise SystemExit(
-                f"plasmite: {name} is missing, looked in {looked}. "
-                "Set PLASMITE_SDK_DIR to the absolute path of a folder with lib/ and bin/."
-            )
-        found.append(paths[0])
-    return found
+#: The `plasmite` script of an editable installation. A wheel has the command itself in its place: an interpreter takes
+#: ten times as long to start.
+LAUNCHER = """\
+#!python
+from plasmite._cli import main
+
+main()
+"""
+
+find_native = cache(native.find)
 
 
-class BuildPy(build_py):
-    def run(self) -> None:
-        super().run()
-        if self.editable_mode:
-            return
-        target = Path(self.build_lib, "plasmite", "_native")
-        target.mkdir(parents=True, exist_ok=True)
-        for path in native_files():
-            shutil.copyfile(path, target / path.name)
-            (target / path.name).chmod(0o755)
-
-
-class BdistWheel(bdist_wheel):
-    def get_tag(self) -> tuple[str, str, str]:
-        # ctypes asks nothing of the interpreter: one wheel is for all of them.
-        return "py3", "none", platform_tag()
-
-
-def platform_tag() -> str:
-    machine = platform.machine()
-    if sys.platform != "linux":
-        import sysconfig
-
-        return sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    try:
-        files = native_files()
-    except SystemExit:
-        # An editable install without bundled files; a real build has failed before.
-        return f"linux_{machine}"
-    return f"manylinux_2_{max(map(newest_glibc, files))}_{machine}"
-
-
-def newest_glibc(path: Path) -> int:
-    """The newest glibc 2.x whose symbols the file needs: their names stand in its string table."""
-    versions = re.findall(rb"GLIBC_2\.(\d+)", path.read_bytes())
-    return max((int(version) for version in versions), default=17)
-
-
-class NativeDistribution(Distribution):
+class PlasmiteDistribution(Distribution):
+    # Both are asked before anything is built: the wheel is for one kind of machine, and has a script.
     def has_ext_modules(self) -> bool:
         return True
 
+    def has_scripts(self) -> bool:
+        return True
+
+    @property
+    def is_editable(self) -> bool:
+        return "editable_wheel" in self.commands
+
+    def native(self) -> native.Native:
+        return find_native(self.get_version())
+
+
+class BuildPy(build_py):
+    distribution: PlasmiteDistribution
+
+    def run(self) -> None:
+        if self.distribution.is_editable:
+            return super().run()
+        # Before anything else, so that what is missing is told at once.
+        files = self.distribution.native()
+        super().run()
+        target = Path(self.build_lib, "plasmite", "_native")
+        target.mkdir(parents=True, exist_ok=True)
+        install(files.library, target / "libplasmite.so")
+        install(files.command, target / "plasmite")
+
+
+class InstallScripts(install_scripts):
+    distribution: PlasmiteDistribution
+
+    def run(self) -> None:
+        script = Path(self.install_dir, "plasmite")
+        script.parent.mkdir(parents=True, exist_ok=True)
+        if self.distribution.is_editable:
+            script.write_text(LAUNCHER)
+            script.chmod(0o755)
+        else:
+            install(self.distribution.native().command, script)
+        self.outfiles = [str(script)]
+
+
+class BdistWheel(bdist_wheel):
+    distribution: PlasmiteDistribution
+
+    def get_tag(self) -> tuple[str, str, str]:
+        # ctypes asks nothing of the interpreter: one wheel is for all of them.
+        platform = "any" if self.distribution.is_editable else self.distribution.native().platform
+        return "py3", "none", platform
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: str) -> None:
+        super().write_wheelfile(wheelfile_base, *arguments)
+        if not self.distribution.is_editable:
+            add_licenses(Path(wheelfile_base), self.distribution.native().notices)
+
+
+def install(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
+
+
+def add_licenses(dist_info: Path, notices: tuple[Path, ...]) -> None:
+    """Adds the licences of what is linked in to those of the package."""
+    metadata = dist_info / "METADATA"
+    head, line, rest = metadata.read_text().partition("License-File: LICENSE\n")
+    if not line:
+        raise SystemExit(f"plasmite: the package's own licence is not in {metadata}")
+    lines = "".join(f"License-File: {notice.name}\n" for notice in notices)
+    metadata.write_text(head + line + lines + rest)
+    for notice in notices:
+        shutil.copyfile(notice, dist_info / "licenses" / notice.name)
+
 
 setup(
-    cmdclass={"build_py": BuildPy, "bdist_wheel": BdistWheel},
-    distclass=NativeDistribution,
+    cmdclass={"build_py": BuildPy, "bdist_wheel": BdistWheel, "install_scripts": InstallScripts},
+    distclass=PlasmiteDistribution,
+    # Those in the source that setuptools would look through; ours is InstallScripts'.
+    scripts=[],
 )

@@ -7,6 +7,7 @@ use crate::run::{Step, cargo, root};
 
 const PROJECT: &str = "bindings/python";
 const TESTS: [&str; 5] = ["-m", "unittest", "discover", "-s", "tests"];
+const DISTRIBUTION_TESTS: [&str; 5] = ["-m", "unittest", "discover", "-s", "tests/distribution"];
 const CONFORMANCE: [&str; 2] = ["cmd/plasmite_conformance.py", "../../conformance/sample-v0.json"];
 
 /// The client against the library that cargo builds for debugging, by the commands of its README.
@@ -75,7 +76,12 @@ pub(crate) fn test_installed(sdk: &Path) -> Result<(), String> {
             .run()
     };
     run("Python tests of the installed wheel", &TESTS)?;
-    run("conformance through the installed wheel", &CONFORMANCE)
+    run("conformance through the installed wheel", &CONFORMANCE)?;
+    Tools::new()?
+        .python("tests of the distribution", &DISTRIBUTION_TESTS)
+        .env("PLASMITE_SDK_DIR", sdk)
+        .env("PLASMITE_WHEEL", &wheel)
+        .run()
 }
 
 /// An environment with the tools that build and install Python packages.

@@ -71,7 +71,9 @@ def _load() -> ctypes.CDLL:
     elif bundled.is_file():
         where, candidates = "the package", [str(bundled)]
     else:
-        where, candidates = f"{bundled.parent} and the system's linker", [_FILE, "plasmite"]
+        # The last is what a system has that can run programs but not link them.
+        candidates = [_FILE, "plasmite", "libplasmite.so.1"]
+        where = f"{bundled.parent} and the system's linker"
     failures = []
     for candidate in candidates:
         try:
