@@ -52,7 +52,12 @@ fn compile_and_run(name: &str, compiler: &[&str], extra: &[&str], link: &[&str])
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let pools = dir.path().join("some pools");
-    let output = Command::new(&program).arg(&pools).output().unwrap();
+    let output = Command::new(&program)
+        .arg(&pools)
+        // cargo's would have it load the debug library, whichever it was linked with.
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
 }

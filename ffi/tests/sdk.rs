@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -204,5 +205,26 @@ fn the_licences_of_what_is_linked_in_are_there() {
     let others = fs::read_to_string(licenses.join("THIRD-PARTY.txt")).unwrap();
     for name in ["the Rust standard library (", "serde_json ", "fuser ", "clap_builder "] {
         assert!(others.contains(&format!("\n{name}")), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs an SDK"]
+fn the_commands_in_the_readme_build_the_example() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## From C and Python").nth(1).unwrap();
+    let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(commands.contains("pkg-config"));
+    // As in the repository, but for the SDK, which is there already, and for what the commands leave behind.
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("target")).unwrap();
+    symlink(sdk(), dir.path().join("target/sdk")).unwrap();
+    symlink(env!("CARGO_MANIFEST_DIR"), dir.path().join("ffi")).unwrap();
+    let script = format!("cargo() {{ :; }}\n{commands}");
+    output_of(Command::new("sh").args(["-e", "-c", &script]).current_dir(dir.path()));
+    for program in ["follow", "follow-static"] {
+        let output = Command::new(dir.path().join(program)).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains(" DIRECTORY POOL [JSON]..."));
     }
 }

@@ -18,6 +18,7 @@ usage: cargo xtask TASK
   test     everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
   python   the Python client's tests against the library as cargo builds it for debugging
   bench    measure Plasmite beside the machine's limits [--quick] [--json]
+  packages the SDK and the wheel, tested as users get them
   sdk      the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   wheel    the Python wheel with the command and the library in it, in target/wheel
 ";
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "test" => test(),
         Some((task, [])) if task == "python" => python::test_as_built(),
         Some((task, rest)) if task == "bench" => bench(rest),
+        Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
         Some((task, [])) if task == "wheel" => {

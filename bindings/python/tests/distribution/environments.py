@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -53,6 +54,11 @@ def succeed(*command: str | Path, cwd: str | Path | None = None, **environment: 
     if result.returncode != 0:
         raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
     return result.stdout
+
+
+def same(path: Path, other: Path) -> bool:
+    """Byte for byte."""
+    return filecmp.cmp(path, other, shallow=False)
 
 
 class FolderTestCase(unittest.TestCase):

@@ -10,7 +10,19 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from environments import PATIENCE, PROJECT, SDK, UV, WHEEL, clean_environment, install, new_environment, run, succeed
+from environments import (
+    PATIENCE,
+    PROJECT,
+    SDK,
+    UV,
+    WHEEL,
+    clean_environment,
+    install,
+    new_environment,
+    run,
+    same,
+    succeed,
+)
 
 BARE = SDK / "bin" / "plasmite"
 
@@ -61,7 +73,7 @@ class CommandTest(unittest.TestCase):
     def test_installed_commands_are_the_binary_byte_for_byte(self) -> None:
         # So they start as fast as it does: no interpreter comes first.
         for way in ("a wheel's script", "uv's tool"):
-            self.assertTrue(Path(self.ways[way][0]).read_bytes() == BARE.read_bytes(), way)
+            self.assertTrue(same(Path(self.ways[way][0]), BARE), way)
 
     def test_exit_codes_and_texts_pass_through(self) -> None:
         for arguments, code in (

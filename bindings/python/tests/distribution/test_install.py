@@ -17,6 +17,7 @@ from environments import (
     library_that_says,
     new_environment,
     run,
+    same,
     succeed,
 )
 
@@ -27,7 +28,18 @@ with Client(sys.argv[1]) as client, client.pool("docs") as pool:
     pool.append({"text": "hi"}, ["note"])
     print([message.data["text"] for message in pool.tail(timeout_ms=0)])
 """
+#: As from an index, and not from what uv remembers of a wheel of this name.
+FROM_FOLDER = ("--no-index", "--find-links", WHEEL.parent, "--refresh-package", "plasmite")
 WHICH = "import plasmite._native as native; print(native._lib._name)"
+
+
+def pythons_here() -> dict[str, Path]:
+    """One of each version from 3.10 on: ours, the system's, and what pyenv keeps."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    paths = [*pyenv.glob("versions/3.*/bin/python3"), *Path("/usr/bin").glob("python3.??"), Path(sys.executable)]
+    asks = "import sys; print(sys.version_info >= (3, 10), '%d.%d' % sys.version_info[:2])"
+    answers = {path: succeed(path, "-c", asks).split() for path in paths}
+    return {version: path for path, (usable, version) in answers.items() if usable == "True"}
 
 
 class InstallTest(FolderTestCase):
@@ -46,8 +58,8 @@ class InstallTest(FolderTestCase):
     def test_uv_installs_it_as_a_tool(self) -> None:
         bin_dir = self.dir / "bin"
         folders = {"UV_TOOL_DIR": self.dir / "tools", "UV_TOOL_BIN_DIR": bin_dir}
-        succeed(UV, "tool", "install", "--no-index", "--find-links", WHEEL.parent, "plasmite", **folders)
-        self.assertEqual((bin_dir / "plasmite").read_bytes(), (SDK / "bin" / "plasmite").read_bytes())
+        succeed(UV, "tool", "install", *FROM_FOLDER, "plasmite", **folders)
+        self.assertTrue(same(bin_dir / "plasmite", SDK / "bin" / "plasmite"))
         path = f"{bin_dir}:{os.environ['PATH']}"
         succeed("plasmite", "--dir", self.dir / "pools", "pool", "create", "docs", PATH=path)
         self.assertEqual([file.name for file in (self.dir / "pools").iterdir()], ["docs.plasmite"])
@@ -55,7 +67,7 @@ class InstallTest(FolderTestCase):
     def test_uv_adds_it_to_a_project(self) -> None:
         project = self.dir / "app"
         succeed(UV, "init", "--quiet", "--bare", "--python", sys.executable, project)
-        succeed(UV, "add", "--quiet", "--no-index", "--find-links", WHEEL.parent, "plasmite", cwd=project)
+        succeed(UV, "add", "--quiet", *FROM_FOLDER, "plasmite", cwd=project)
         told = succeed(UV, "run", "--no-sync", "python", "-c", USE, "pools", cwd=project)
         self.assertEqual(told, "['hi']\n")
         succeed(UV, "run", "--no-sync", "plasmite", "--dir", "pools", "pool", "info", "docs", cwd=project)
@@ -65,6 +77,15 @@ class InstallTest(FolderTestCase):
         install(Path(sys.executable), "--target", target, WHEEL)
         self.assertEqual(succeed(sys.executable, "-c", USE, self.dir / "pools", PYTHONPATH=target), "['hi']\n")
         succeed(target / "bin" / "plasmite", "--dir", self.dir / "pools", "fetch", "docs", "1")
+
+    def test_every_python_on_this_machine_takes_the_same_wheel(self) -> None:
+        for version, path in pythons_here().items():
+            with self.subTest(version):
+                folder = self.dir / version
+                succeed(UV, "venv", "--quiet", "--python", path, folder)
+                python = folder / "bin" / "python3"
+                install(python, WHEEL)
+                self.assertEqual(succeed(python, "-c", USE, folder / "pools"), "['hi']\n")
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can make a folder read-only for root")
     def test_packages_that_nobody_can_write_to_will_do(self) -> None:
