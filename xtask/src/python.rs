@@ -72,6 +72,8 @@ pub(crate) fn test_installed(sdk: &Path) -> Result<(), String> {
         Step::new(name, venv.join("bin/python3"), args)
             .dir(PROJECT)
             .without_env("PLASMITE_LIB_DIR")
+            // cargo names target/debug here for what it runs, this task for instance.
+            .without_env("LD_LIBRARY_PATH")
             .env("PLASMITE_BIN", venv.join("bin/plasmite"))
             .run()
     };

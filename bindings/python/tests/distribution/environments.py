@@ -30,7 +30,8 @@ sys.path.insert(0, str(PROJECT))
 
 def clean_environment(**more: str | Path) -> dict[str, str]:
     """Ours, without what names a library, a command or an environment, and with `more`."""
-    keep = {key: value for key, value in os.environ.items() if not key.startswith(("PLASMITE_", "PYTHON", "VIRTUAL_"))}
+    ours = ("PLASMITE_", "PYTHON", "VIRTUAL_", "LD_LIBRARY_PATH")
+    keep = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     # Copies, so that a test may change what was installed without changing what uv keeps.
     uv = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
     return {**keep, **uv, **{key: str(value) for key, value in more.items()}}
