@@ -141,15 +141,15 @@ class LibraryTest(FolderTestCase):
         self.refused("libplasmite.so")
 
     def test_a_library_of_an_older_abi_is_refused_by_name(self) -> None:
-        source = "unsigned plsm_abi_version(void) { return 0; }\n"
+        source = 'unsigned plsm_abi_version(void) { return 0; } const char *plsm_version(void) { return "0.0.7"; }\n'
         path = library_that_says(self.other, "libplasmite.so", source)
-        self.refused(str(path), "ABI", PLASMITE_LIB_DIR=self.other)
+        self.refused(f"{path}: it is libplasmite 0.0.7 with ABI version 0", PLASMITE_LIB_DIR=self.other)
         shutil.copy(path, self.bundled)
-        self.refused(str(self.bundled), "ABI")
+        self.refused(f"{self.bundled}: it is libplasmite 0.0.7 with ABI version 0")
 
     def test_a_library_that_is_none_of_ours_is_refused_by_name(self) -> None:
         path = library_that_says(self.other, "libplasmite.so", "int other;\n")
-        self.refused(str(path), "plsm_abi_version", PLASMITE_LIB_DIR=self.other)
+        self.refused(str(path), "it is no libplasmite", PLASMITE_LIB_DIR=self.other)
         path.write_text("no library")
         self.refused(str(path), PLASMITE_LIB_DIR=self.other)
         path.unlink()
