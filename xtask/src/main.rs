@@ -1,5 +1,6 @@
 //! The repository's own tasks: `cargo xtask` lists them.
 
+mod conformance;
 mod licenses;
 mod need;
 mod python;
@@ -14,13 +15,14 @@ use run::{Step, cargo};
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  setup    install what the tests need and this machine lacks (Debian packages; as root)
-  test     everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
-  python   the Python client's tests against the library as cargo builds it for debugging
-  bench    measure Plasmite beside the machine's limits [--quick] [--json]
-  packages the SDK and the wheel, tested as users get them
-  sdk      the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
-  wheel    the Python wheel with the command and the library in it, in target/wheel
+  setup        install what the tests need and this machine lacks (Debian packages; as root)
+  test         everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
+  python       the Python client's tests against the library as cargo builds it for debugging
+  conformance  all manifests on all surfaces, as a table
+  bench        measure Plasmite beside the machine's limits [--quick] [--json]
+  packages     the SDK and the wheel, tested as users get them
+  sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
+  wheel        the Python wheel with the command and the library in it, in target/wheel
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "setup" => need::install(),
         Some((task, [])) if task == "test" => test(),
         Some((task, [])) if task == "python" => python::test_as_built(),
+        Some((task, [])) if task == "conformance" => conformance::run(),
         Some((task, rest)) if task == "bench" => bench(rest),
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
@@ -66,6 +69,7 @@ fn test() -> Result<(), String> {
     ];
     steps.into_iter().try_for_each(Step::run)?;
     python::test_as_built()?;
+    conformance::run()?;
     packages()
 }
 
