@@ -31,6 +31,9 @@ pub use client::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use message::{Envelopes, Message};
-pub use pool::{Entry, GapPolicy, Info, LogRange, OpenOptions, Pool, Tail, TailOptions, Waited};
+pub use pool::{
+    Bell, Entry, GapPolicy, Info, LogRange, MAX_WAIT_ANY, OpenOptions, Pool, Tail, TailOptions,
+    Waited, wait_any,
+};
 pub use sys::fork::generation as fork_generation;
 pub use types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};

@@ -76,7 +76,12 @@ impl From<Errno> for fuser::Errno {
 }
 
 fn caller(request: &Request) -> Caller {
-    Caller { tid: request.pid(), uid: request.uid(), gid: request.gid() }
+    Caller {
+        request: request.unique().0,
+        tid: request.pid(),
+        uid: request.uid(),
+        gid: request.gid(),
+    }
 }
 
 fn file_type(kind: Kind) -> FileType {

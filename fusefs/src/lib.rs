@@ -15,6 +15,7 @@ mod adapter;
 mod attr;
 mod errno;
 mod helpers;
+mod hub;
 mod ino;
 mod interrupt;
 mod mount;
@@ -35,6 +36,7 @@ mod unmount;
 mod views;
 mod waiters;
 
+pub use interrupt::listen as listen_to_interrupts;
 pub use mount::{Mount, MountOptions, Unmounter};
 pub use sys::keep_descriptors_from_children;
 pub use unmount::{unmount, unmount_lazily};

@@ -120,6 +120,7 @@ impl Mount {
         let mountpoint = prepare_mountpoint(&options.mountpoint, &pool_dir)?;
         let config = options.config(&pool_dir);
         let tree = Arc::new(Tree::new(pool_dir, options.settings()));
+        tree.attend_interrupts();
         let (sender, ended) = channel();
         let adapter = Adapter::new(Arc::clone(&tree), sender);
         let session = Session::new(adapter, &mountpoint, &config)

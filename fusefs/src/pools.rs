@@ -18,6 +18,7 @@ use plasmite_core::{Client, ErrorKind, POOL_SUFFIX, Pool};
 
 use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
+use crate::hub::Hub;
 use crate::ino::{DirId, Fixed, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
 use crate::rejections::Rejections;
@@ -207,6 +208,7 @@ pub(crate) struct Pools {
     read_only: bool,
     table: RwLock<Table>,
     interrupts: Arc<Interrupts>,
+    hub: Arc<Hub>,
     janitor: janitor::Janitor,
 }
 
@@ -228,8 +230,14 @@ impl Pools {
             read_only,
             table: RwLock::default(),
             interrupts: Arc::default(),
+            hub: Arc::default(),
             janitor: janitor::Janitor::default(),
         }
+    }
+
+    /// What interrupts reads that wait.
+    pub(crate) fn interrupts(&self) -> &Arc<Interrupts> {
+        &self.interrupts
     }
 
     /// The pool directory.
@@ -272,7 +280,7 @@ impl Pools {
             return Ok(Arc::clone(dir));
         }
         let home = PoolDir {
-            waiters: Waiters::new(Arc::clone(&self.interrupts)),
+            waiters: Waiters::new(Arc::clone(&self.interrupts), Arc::clone(&self.hub)),
             rejections: Arc::default(),
             syncs: Arc::default(),
             identity,

@@ -12,6 +12,8 @@ pub(crate) struct Status {
     pub(crate) process: u32,
     /// True when the thread has ended.
     pub(crate) ended: bool,
+    /// It sleeps where a signal wakes it: state S.
+    pub(crate) interruptible: bool,
     /// A signal that will be acted upon is pending.
     pub(crate) signalled: bool,
 }
@@ -35,7 +37,10 @@ fn parse(text: &[u8]) -> Status {
         let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         match name {
-            b"State" => status.ended = matches!(value.first(), Some(b'Z' | b'X' | b'x')),
+            b"State" => {
+                status.ended = matches!(value.first(), Some(b'Z' | b'X' | b'x'));
+                status.interruptible = value.first() == Some(&b'S');
+            }
             b"Tgid" => status.process = number(value, 10) as u32,
             b"SigPnd" | b"ShdPnd" => pending |= number(value, 16),
             b"SigBlk" => blocked = number(value, 16),
@@ -126,6 +131,7 @@ mod tests {
             );
             parse(text.as_bytes())
         };
+        assert!(of("0", "0", "0").interruptible);
         assert!(of("0000000000000002", "0", "0").signalled);
         assert!(!of("0000000000000002", "0000000000000002", "0").signalled);
         assert!(!of("0000000000000002", "0", "0000000000000002").signalled);

@@ -1,28 +1,24 @@
-//! Reads that wait for a message, and the one thread of a pool that answers them.
+//! Reads that wait for a message of one pool, and polls.
 //!
-//! A waiting read holds no thread: it is an entry in a list. The thread exists only while the list has
-//! entries (and a moment longer), waits on the pool, and answers what can be answered.
+//! A waiting read holds no thread: it is an entry in a list. While the list has entries (and a moment longer) a thread of the
+//! [`Hub`] looks after it: it waits on the pool, and has answered what can be answered.
 //!
 //! No wake-up is lost: the thread notes the newest seq *before* it tries the entries; an entry is added
 //! under the lock, and tried once more there. So an entry added after the thread's round has seen at
-//! least what the thread noted, and any later message ends the thread's wait.
+//! least what the thread noted, and any later message ends the thread's wait. The first entry of an empty list rings
+//! the thread's bell, since it does not wait on the pool of an empty list.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
 
 use plasmite_core::{Pool, Seq};
 
 use crate::errno::{Errno, Reply};
+use crate::hub::{Hub, Shard};
 use crate::interrupt::Interrupts;
-use crate::sync::{lock, small_thread};
+use crate::sync::lock;
+use crate::tree::Caller;
 use crate::views::{Chunk, Stream};
-
-/// How long the thread stays without an entry.
-const LINGER: Duration = Duration::from_millis(500);
-/// How often it looks whether the pool is still there, if no message comes.
-const CHECK: Duration = Duration::from_secs(1);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -39,8 +35,8 @@ pub(crate) struct Waiting {
     pub(crate) offset: u64,
     /// At most so many bytes.
     pub(crate) size: usize,
-    /// The reader's thread.
-    pub(crate) tid: u32,
+    /// Who reads.
+    pub(crate) caller: Caller,
     /// Where the answer goes.
     pub(crate) answer: Answer,
 }
@@ -62,15 +58,27 @@ struct Poller {
 /// The waiting reads and polls of one pool.
 pub(crate) struct Waiters {
     state: Mutex<State>,
-    changed: Condvar,
     interrupts: Arc<Interrupts>,
+    hub: Arc<Hub>,
+}
+
+/// What a round has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Somebody waits for a message after this one.
+    Waiting(Seq),
+    /// Nobody waits.
+    Idle,
 }
 
 #[derive(Default)]
 struct State {
     reads: Vec<Parked>,
     polls: Vec<Poller>,
-    running: bool,
+    /// The threads that look after this pool.
+    shard: Option<Arc<Shard>>,
+    /// Something was added since the last round.
+    fresh: bool,
     /// The mount is going away: no read waits any more.
     closed: bool,
 }
@@ -83,13 +91,13 @@ impl State {
 
 impl Waiters {
     /// Nobody waits yet.
-    pub(crate) fn new(interrupts: Arc<Interrupts>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), interrupts })
+    pub(crate) fn new(interrupts: Arc<Interrupts>, hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), interrupts, hub })
     }
 
     /// Lets a read wait for the next message of `pool`. It may be answered before this returns.
     pub(crate) fn park(self: &Arc<Self>, pool: &Pool, waiting: Waiting) {
-        let Waiting { stream, offset, size, tid, answer } = waiting;
+        let Waiting { stream, offset, size, caller, answer } = waiting;
         stream.go_idle();
         let mut state = lock(&self.state);
         let ready = if state.closed {
@@ -97,7 +105,7 @@ impl Waiters {
         } else {
             stream.try_read(offset, size).and_then(|got| {
                 if got.is_none() {
-                    self.ensure_running(&mut state, pool)?
+                    self.look_after(&mut state, pool)?
                 }
                 Ok(got)
             })
@@ -110,17 +118,16 @@ impl Waiters {
             None => {
                 let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
                 // Watched before it can be answered, so that an answered one is never left behind.
-                self.watch(id, tid);
+                self.watch(id, caller);
                 state.reads.push(Parked { id, stream, offset, size, answer });
-                self.changed.notify_one();
             }
         }
     }
 
-    fn watch(self: &Arc<Self>, id: u64, tid: u32) {
+    fn watch(self: &Arc<Self>, id: u64, caller: Caller) {
         let me: Weak<Self> = Arc::downgrade(self);
         let cancel = Arc::new(move |id| me.upgrade().is_none_or(|me| me.cancel(id)));
-        self.interrupts.watch(id, tid, cancel);
+        self.interrupts.watch(id, caller.request, caller.tid, cancel);
     }
 
     /// Calls `notify` when `stream`, opened as `fh`, has something to read. Replaces an earlier call for `fh`.
@@ -133,13 +140,12 @@ impl Waiters {
     ) {
         let mut state = lock(&self.state);
         state.polls.retain(|p| p.fh != fh);
-        if state.closed || stream.is_ready() || self.ensure_running(&mut state, pool).is_err() {
+        if state.closed || stream.is_ready() || self.look_after(&mut state, pool).is_err() {
             drop(state);
             notify();
             return;
         }
         state.polls.push(Poller { fh, stream, notify });
-        self.changed.notify_one();
     }
 
     /// The file `fh` was closed: nobody polls it any more.
@@ -158,11 +164,13 @@ impl Waiters {
         self.end_all(&Ok(Chunk::default()));
     }
 
-    fn ensure_running(self: &Arc<Self>, state: &mut State, pool: &Pool) -> Reply<()> {
-        if !state.running {
-            let (me, pool) = (Arc::clone(self), pool.clone());
-            small_thread("pool-waiter", move || me.run_safely(&pool)).map_err(|_| Errno::EAGAIN)?;
-            state.running = true;
+    /// Has a thread look after this pool: to be called before something is added.
+    fn look_after(self: &Arc<Self>, state: &mut State, pool: &Pool) -> Reply<()> {
+        state.fresh = true;
+        match &state.shard {
+            Some(shard) if state.is_empty() => shard.ring(),
+            Some(_) => {}
+            None => state.shard = Some(self.hub.join(self, pool).map_err(|_| Errno::EAGAIN)?),
         }
         Ok(())
     }
@@ -177,28 +185,40 @@ impl Waiters {
         true
     }
 
-    /// A panic fails the reads that wait now, and no later ones.
-    fn run_safely(&self, pool: &Pool) {
-        if catch_unwind(AssertUnwindSafe(|| self.run(pool))).is_err() {
-            lock(&self.state).running = false;
-            self.end_all(&Err(Errno::EIO));
+    /// Answers what can be answered, if there is something newer than `seen` or something was added.
+    ///
+    /// # Errors
+    /// When the pool is gone or broken: everybody is to learn it by [`Self::stop`].
+    pub(crate) fn round(&self, pool: &Pool, seen: Seq) -> plasmite_core::Result<Standing> {
+        let newest = pool.bounds()?.newest;
+        let fresh = std::mem::take(&mut lock(&self.state).fresh);
+        if fresh || newest > seen {
+            self.answer_ready();
         }
+        let empty = lock(&self.state).is_empty();
+        Ok(if empty { Standing::Idle } else { Standing::Waiting(newest) })
     }
 
-    fn run(&self, pool: &Pool) {
-        loop {
-            let seen = match pool.bounds() {
-                Ok(bounds) => bounds.newest,
-                Err(error) => return self.stop(&error),
-            };
-            self.answer_ready();
-            if !self.has_work() {
-                return;
-            }
-            if let Err(error) = wait(pool, seen) {
-                return self.stop(&error);
-            }
+    /// Lets the thread go, if nobody has come meanwhile.
+    pub(crate) fn leave(&self) -> bool {
+        let mut state = lock(&self.state);
+        let leaves = state.is_empty();
+        if leaves {
+            state.shard = None;
         }
+        leaves
+    }
+
+    /// A bug fails the reads that wait now, and no later ones.
+    pub(crate) fn fail(&self) {
+        lock(&self.state).shard = None;
+        self.end_all(&Err(Errno::EIO));
+    }
+
+    /// The pool is gone or broken: everybody learns it, and the thread goes.
+    pub(crate) fn stop(&self, error: &plasmite_core::Error) {
+        lock(&self.state).shard = None;
+        self.end_all(&crate::views::end_of(error));
     }
 
     /// Answers what has something to read; keeps the rest.
@@ -238,23 +258,6 @@ impl Waiters {
         (parked.answer)(result);
     }
 
-    /// False when there was nothing to do for a while: the thread ends.
-    fn has_work(&self) -> bool {
-        let state = lock(&self.state);
-        let (mut state, _) = self
-            .changed
-            .wait_timeout_while(state, LINGER, |s| s.is_empty() && !s.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.running = !state.is_empty();
-        state.running
-    }
-
-    /// The pool is gone or broken: everybody learns it, and the thread ends.
-    fn stop(&self, error: &plasmite_core::Error) {
-        lock(&self.state).running = false;
-        self.end_all(&crate::views::end_of(error));
-    }
-
     fn end_all(&self, result: &Reply<Chunk>) {
         let (reads, polls) = {
             let mut state = lock(&self.state);
@@ -263,12 +266,4 @@ impl Waiters {
         reads.into_iter().for_each(|parked| self.finish(parked, result.clone()));
         polls.into_iter().for_each(|poller| (poller.notify)());
     }
-}
-
-/// Waits for a message after `seen`, for a while.
-fn wait(pool: &Pool, seen: Seq) -> plasmite_core::Result<()> {
-    if !pool.wait(seen, Some(CHECK))? {
-        pool.check_alive()?;
-    }
-    Ok(())
 }

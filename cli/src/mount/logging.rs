@@ -38,8 +38,7 @@ pub(crate) fn start(file: Option<&Path>, level: LogLevel) -> Result<(), Error> {
     };
     let file = file.map(open).transpose()?;
     let level = level.into();
-    log::set_max_level(level);
-    log::set_boxed_logger(Box::new(Logger { level, file }))
+    plasmite_fusefs::listen_to_interrupts(Box::new(Logger { level, file }), level)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot log: {e}")))
 }
 

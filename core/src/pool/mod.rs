@@ -16,6 +16,7 @@ mod search;
 mod sync;
 mod tail;
 mod wait;
+mod wait_any;
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +31,7 @@ pub use open::OpenOptions;
 pub use search::LogRange;
 pub use tail::{GapPolicy, Tail, TailOptions};
 pub use wait::Waited;
+pub use wait_any::{Bell, MAX_WAIT_ANY, wait_any};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;

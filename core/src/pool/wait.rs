@@ -10,12 +10,12 @@ use crate::types::Seq;
 
 /// The longest sleep. A writer killed between its commit and its wake leaves sleepers behind; so does a file removed
 /// without its handles being told.
-const SLEEP: Duration = Duration::from_millis(80);
+pub(super) const SLEEP: Duration = Duration::from_millis(80);
 /// A reader that may not write can't say that it waits: it sleeps this long at first, and twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
-const LAST_LOOK: Duration = Duration::from_millis(4);
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(4);
 /// The bit of the waiters word that says that a reader may be asleep. The bits above count wake-ups.
-const ASLEEP: u32 = 1;
+pub(super) const ASLEEP: u32 = 1;
 
 /// Why a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Pool {
         }
     }
 
-    fn newest(&self) -> Seq {
+    pub(super) fn newest(&self) -> Seq {
         match self.frozen() {
             Some(recovered) => recovered.bounds.newest,
             None => Seq::new(self.map().committed().load(Ordering::SeqCst)),

@@ -1,7 +1,7 @@
 //! Shared futexes on words of a mapped file (futex(2)).
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The half of `word` that holds its low 32 bits, for the kernel to look at: this engine runs on little-endian machines.
@@ -47,4 +47,64 @@ fn wake_at(address: *const u32, count: i32) {
     unsafe {
         libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, count);
     }
+}
+
+/// The most words that [`wait_many`] takes.
+pub(crate) const MAX_WAIT_MANY: usize = 128;
+
+/// What futex_waitv(2) takes for each word.
+#[repr(C)]
+struct WaitV {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// Sleeps while each word is what is expected of it, up to `timeout`. Returns for any reason at all: look again. False, at once,
+/// when there are too many words, or the kernel can't do it (Linux before 5.16).
+pub(crate) fn wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> bool {
+    const FUTEX2_SIZE_U32: u32 = 2;
+    static MISSING: AtomicBool = AtomicBool::new(false);
+    // Relaxed: it only saves asking again.
+    if words.len() > MAX_WAIT_MANY || MISSING.load(Ordering::Relaxed) {
+        return false;
+    }
+    let list: Vec<_> = words
+        .iter()
+        .map(|(word, value)| WaitV {
+            value: u64::from(*value),
+            address: word.as_ptr() as u64,
+            flags: FUTEX2_SIZE_U32,
+            reserved: 0,
+        })
+        .collect();
+    let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime fills the timespec that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut until) };
+    let nanos = until.tv_nsec + i64::from(timeout.subsec_nanos());
+    until.tv_sec += timeout.as_secs().min(u32::MAX.into()) as libc::time_t + nanos / 1_000_000_000;
+    until.tv_nsec = nanos % 1_000_000_000;
+    // SAFETY: `list` describes live words, borrowed by the caller, that the kernel only reads; another process may change them at
+    // any time. It and `until` live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            list.as_ptr(),
+            list.len() as libc::c_uint,
+            0,
+            &raw const until,
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    // Whatever else it says, a filter that forbids the call for one, it will say again.
+    let missing = result < 0
+        && !matches!(
+            io::Error::last_os_error().raw_os_error(),
+            Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT)
+        );
+    if missing {
+        MISSING.store(true, Ordering::Relaxed);
+    }
+    !missing
 }

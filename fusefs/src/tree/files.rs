@@ -38,15 +38,15 @@ pub(crate) struct Parking {
     stream: Arc<Stream>,
     offset: u64,
     size: usize,
-    tid: u32,
+    caller: Caller,
 }
 
 impl Parking {
     /// Leaves the answer here. It may be given before this returns.
     pub(crate) fn park(self, answer: Answer) {
-        let Self { dir, stream, offset, size, tid } = self;
+        let Self { dir, stream, offset, size, caller } = self;
         let pool = stream.pool().clone();
-        dir.waiters.park(&pool, Waiting { stream, offset, size, tid, answer });
+        dir.waiters.park(&pool, Waiting { stream, offset, size, caller, answer });
     }
 }
 
@@ -217,5 +217,5 @@ fn read_stream(
         return Err(Errno::EAGAIN);
     }
     let (dir, stream) = (Arc::clone(&file.dir), Arc::clone(stream));
-    Ok(Read::Wait(Parking { dir, stream, offset, size, tid: caller.tid }))
+    Ok(Read::Wait(Parking { dir, stream, offset, size, caller }))
 }

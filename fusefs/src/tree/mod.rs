@@ -39,6 +39,8 @@ use listing::Listing;
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
+    /// The kernel's number for the request.
+    pub(crate) request: u64,
     /// The thread, as the mount's pid namespace numbers it; 0 when it can't be named.
     pub(crate) tid: u32,
     /// The user on whose behalf it acts.
@@ -111,6 +113,11 @@ impl Tree {
     /// The pool directory.
     pub(crate) fn pool_dir(&self) -> &std::path::Path {
         self.pools.client().dir()
+    }
+
+    /// Has the reads of this mount that wait end when the kernel interrupts them.
+    pub(crate) fn attend_interrupts(&self) {
+        self.pools.interrupts().attend();
     }
 
     /// True when the kernel may know a directory by that name which is not that pool any more.

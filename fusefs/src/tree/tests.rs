@@ -25,7 +25,7 @@ struct Fixture {
 }
 
 fn me(tid: u32) -> Caller {
-    Caller { tid, uid: crate::sys::euid(), gid: crate::sys::egid() }
+    Caller { request: 0, tid, uid: crate::sys::euid(), gid: crate::sys::egid() }
 }
 
 fn fixture() -> Fixture {
