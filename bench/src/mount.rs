@@ -4,24 +4,44 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plasmite_fusefs::{Mount, MountOptions};
+use log::{LevelFilter, Log, Metadata, Record};
+use plasmite_fusefs::{Mount, MountOptions, listen_to_interrupts};
 
 /// Time for the mount to give back what it used while the pools were filled and read.
 const CALM: Duration = Duration::from_secs(12);
 
+/// What an idle mount takes.
+pub(crate) struct Idle {
+    /// KiB resident in the daemon.
+    pub(crate) kib: f64,
+    /// Per cent of a core.
+    pub(crate) percent: f64,
+}
+
+struct NoLog;
+
+impl Log for NoLog {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        false
+    }
+    fn log(&self, _record: &Record<'_>) {}
+    fn flush(&self) {}
+}
+
 /// The daemon's part: mounts `pools` beside its mountpoint until it is unmounted.
 pub(crate) fn serve(mountpoint: &Path) {
+    listen_to_interrupts(Box::new(NoLog), LevelFilter::Off).unwrap();
     let pools = mountpoint.with_extension("pools");
     let mount = Mount::start(MountOptions::new(pools, mountpoint)).unwrap();
     println!("ready");
     mount.wait().unwrap();
 }
 
-/// KiB resident in the daemon with so many full pools of 1 MiB, each read to its end by its share of the readers, which
-/// then wait.
-pub(crate) fn memory(dir: &Path, pools: usize, readers: usize) -> f64 {
+/// What the daemon takes with so many full pools of 1 MiB, each read to its end by its share of the readers, which
+/// then wait, after one reader was interrupted.
+pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> Idle {
     let mountpoint = dir.join("mount");
     let mut daemon = Command::new(std::env::current_exe().unwrap())
         .args(["child", "mount"])
@@ -38,6 +58,11 @@ pub(crate) fn memory(dir: &Path, pools: usize, readers: usize) -> f64 {
         let name = mountpoint.join(n.to_string()).join("in");
         fs::File::create(name).unwrap().write_all(line.as_bytes()).unwrap();
     }
+    let mut interrupted =
+        Command::new("cat").arg(mountpoint.join("0/follow")).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    interrupted.kill().unwrap();
+    interrupted.wait().unwrap();
     let mut waiting: Vec<_> = (0..readers)
         .map(|n| {
             let tail =
@@ -46,6 +71,10 @@ pub(crate) fn memory(dir: &Path, pools: usize, readers: usize) -> f64 {
         })
         .collect();
     std::thread::sleep(CALM);
+    let (ticks, start) = (ticks(daemon.id()), Instant::now());
+    std::thread::sleep(CALM / 2);
+    let used = (self::ticks(daemon.id()) - ticks) as f64 / TICKS_A_SECOND;
+    let percent = 100.0 * used / start.elapsed().as_secs_f64();
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
     let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
     let kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
@@ -54,5 +83,16 @@ pub(crate) fn memory(dir: &Path, pools: usize, readers: usize) -> f64 {
         reader.wait().unwrap();
     }
     daemon.wait().unwrap();
-    kib
+    Idle { kib, percent }
+}
+
+/// What the kernel counts a process' time in, on every Linux that is in use (USER_HZ, proc(5)).
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// The time that a process has computed.
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // utime and stime, fields 14 and 15; the list begins with field 3.
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

@@ -25,6 +25,8 @@ pub(crate) enum Unit {
     Ns,
     Bytes,
     KiB,
+    /// Of a core.
+    PerCent,
 }
 
 impl Unit {
@@ -33,6 +35,7 @@ impl Unit {
             Self::Ns => "ns",
             Self::Bytes => "bytes",
             Self::KiB => "KiB",
+            Self::PerCent => "%",
         }
     }
 }

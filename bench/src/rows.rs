@@ -74,9 +74,10 @@ pub(crate) fn run(effort: Effort, form: Form) {
     eprint!("\r                \r");
     bytes_on_top(&mut bench, dir.path());
     let (pools, readers) = if quick { (10, 100) } else { (100, 1000) };
-    let idle = mount::memory(dir.path(), pools, readers);
-    let what = format!("memory of a mount, {pools} pools of 1 MiB");
-    bench.note_size(&format!("{what}, {readers} idle readers"), idle, Unit::KiB, 50.0 * 1024.0);
+    let idle = mount::idle(dir.path(), pools, readers);
+    let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
+    bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, 50.0 * 1024.0);
+    bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, 1.0);
     print(&bench.rows, form);
 }
 

@@ -6,6 +6,7 @@ mod feed;
 mod feed_records;
 mod follow;
 mod helper;
+mod interrupts;
 mod mount;
 mod namespace;
 mod ordinary;

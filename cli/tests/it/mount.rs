@@ -13,13 +13,13 @@ use serde_json::json;
 use crate::support::{Proc, Sandbox, have, json_lines};
 
 /// A mounted sandbox, unmounted whatever happens.
-struct Mounted {
-    daemon: Proc,
-    mountpoint: PathBuf,
+pub(crate) struct Mounted {
+    pub(crate) daemon: Proc,
+    pub(crate) mountpoint: PathBuf,
 }
 
 impl Mounted {
-    fn new(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
         let mountpoint = sandbox.path("m");
         let mut args = vec!["mount", mountpoint.to_str().unwrap()];
         args.extend(options);
@@ -38,7 +38,7 @@ impl Mounted {
         here.is_some() && here != parent.and_then(device)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.mountpoint.join(name)
     }
 }
@@ -49,11 +49,11 @@ impl Drop for Mounted {
     }
 }
 
-fn have_fuse() -> bool {
+pub(crate) fn have_fuse() -> bool {
     have("/dev/fuse") && rustix::process::geteuid().is_root()
 }
 
-const PLAIN: &[&str] = &["env", "--default-signal=INT,TERM,HUP"];
+pub(crate) const PLAIN: &[&str] = &["env", "--default-signal=INT,TERM,HUP"];
 
 #[test]
 fn signals_unmount_and_exit_with_0() {

@@ -1,0 +1,304 @@
+//! What ends a reader that waits for a message: the same as ends a reader of a pipe, and with the same result.
+
+use std::fs;
+use std::io::{BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::mount::{Mounted, PLAIN, have_fuse};
+use crate::support::{Sandbox, WAIT_LIMIT};
+
+#[track_caller]
+fn wait_for(what: &str, mut test: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !test() {
+        assert!(start.elapsed() < 2 * WAIT_LIMIT, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// True when the program waits for the mount to answer a read, not an open or the like.
+fn blocked(pid: u32) -> bool {
+    let read = if cfg!(target_arch = "x86_64") { "0 " } else { "63 " };
+    let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    of("syscall").starts_with(read) && of("wchan").contains("request_wait")
+}
+
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
+fn reader(mounted: &Mounted) -> Child {
+    let mut cat = Command::new("env");
+    cat.args(["--default-signal", "cat"]).arg(mounted.file("docs/follow"));
+    cat.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn readers(mounted: &Mounted, count: usize) -> Vec<Child> {
+    let readers: Vec<_> = (0..count).map(|_| reader(mounted)).collect();
+    wait_for("the readers to block", || readers.iter().all(|r| blocked(r.id())));
+    readers
+}
+
+fn signal(reader: &Child, signal: Signal) {
+    kill_process(Pid::from_child(reader), signal).unwrap();
+}
+
+/// Waits for the end: what `$?` is, and what was written to stderr.
+#[track_caller]
+fn end(mut reader: Child) -> (i32, String) {
+    use std::os::unix::process::ExitStatusExt as _;
+    wait_for("the reader to end", || reader.try_wait().unwrap().is_some());
+    let status = reader.wait().unwrap();
+    let mut err = String::new();
+    reader.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (status.code().unwrap_or_else(|| 128 + status.signal().unwrap()), err)
+}
+
+#[test]
+fn every_signal_ends_every_blocked_reader_however_many_there_are() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    for sig in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::KILL] {
+        let reader = readers(&mounted, 1).remove(0);
+        signal(&reader, sig);
+        assert_eq!(end(reader), (128 + sig.as_raw(), String::new()), "{sig:?}");
+    }
+    for (count, sig) in [(100, Signal::TERM), (100, Signal::KILL), (1000, Signal::TERM)] {
+        let readers = readers(&mounted, count);
+        readers.iter().for_each(|reader| signal(reader, sig));
+        for reader in readers {
+            assert_eq!(end(reader), (128 + sig.as_raw(), String::new()), "{sig:?}");
+        }
+    }
+    // And the mount is as it was.
+    fs::write(mounted.file("docs/x.json"), "{}").unwrap();
+    assert_eq!(fs::read_to_string(mounted.file("docs/1.json")).unwrap(), "{}\n");
+}
+
+#[test]
+fn readers_wait_where_signals_reach_them_also_after_others_were_interrupted() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    for _ in 0..20 {
+        let reader = readers(&mounted, 1).remove(0);
+        // D would mean that the kernel has given up telling of signals; such readers count as load.
+        assert_eq!(state(reader.id()), Some('S'));
+        signal(&reader, Signal::INT);
+        end(reader);
+    }
+}
+
+#[test]
+fn signals_that_are_ignored_or_handled_do_what_they_do_elsewhere() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let follow = mounted.file("docs/follow");
+    let python = |script: &str| {
+        let mut command = Command::new("python3");
+        command
+            .arg("-c")
+            .arg(format!("import os, signal, sys, threading\npath = sys.argv[1]\n{script}"));
+        command.arg(&follow).stdin(Stdio::null());
+        command
+    };
+    // Ignored: the reader stays, and gets its message.
+    let mut child = python("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(len(os.read(os.open(path, os.O_RDONLY), 999)) > 0)")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the reader to block", || blocked(child.id()));
+    signal(&child, Signal::TERM);
+    thread::sleep(Duration::from_millis(200));
+    assert!(child.try_wait().unwrap().is_none());
+    fs::write(mounted.file("docs/x.json"), "{}").unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "True\n");
+    child.wait().unwrap();
+    // Handled.
+    let handled = "
+signal.signal(signal.SIGALRM, lambda *a: (print('handled', flush=True), os._exit(3)))
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+os.read(os.open(path, os.O_RDONLY), 999)";
+    let ran = sandbox.finish(python(handled), b"");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), "handled\n"), "{ran:?}");
+    // A process of several threads that all wait ends like any other.
+    let threads = "
+def read():
+    os.read(os.open(path, os.O_RDONLY), 999)
+for i in range(5):
+    threading.Thread(target=read).start()
+import time
+time.sleep(0.3)
+os._exit(4)";
+    assert_eq!(sandbox.finish(python(threads), b"").code, Some(4));
+    let mut command = Command::new("timeout");
+    command.args(["0.3", "cat"]).arg(&follow);
+    assert_eq!(sandbox.finish(command, b"").code, Some(124));
+    let mut command = Command::new("bash");
+    command.args(["-c", "timeout -s KILL 0.3 cat \"$0\" 2> /dev/null; exit $?"]).arg(&follow);
+    assert_eq!(sandbox.finish(command, b"").code, Some(137));
+}
+
+#[test]
+fn rmdir_and_unmount_are_end_of_file_and_the_daemons_death_is_an_error() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    for count in [1, 100] {
+        let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+        // A pool whose files are open is not removed through the mount, but any other way.
+        let waiting = readers(&mounted, count);
+        assert!(fs::remove_dir(mounted.file("docs")).is_err());
+        sandbox.run(&["pool", "delete", "docs"]).ok();
+        for reader in waiting {
+            assert_eq!(end(reader), (0, String::new()));
+        }
+        fs::create_dir(mounted.file("docs")).unwrap();
+        let waiting = readers(&mounted, count);
+        fs::remove_file(sandbox.pool_file("docs")).unwrap();
+        for reader in waiting {
+            assert_eq!(end(reader), (0, String::new()));
+        }
+        fs::create_dir(mounted.file("docs")).unwrap();
+        let waiting = readers(&mounted, count);
+        sandbox.run(&["unmount", mounted.mountpoint.to_str().unwrap()]).ok();
+        for reader in waiting {
+            assert_eq!(end(reader), (0, String::new()));
+        }
+        assert_eq!(mounted.daemon.end().0, Some(0));
+
+        let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+        let waiting = readers(&mounted, count);
+        mounted.daemon.signal(Signal::KILL);
+        mounted.daemon.status();
+        for reader in waiting {
+            let (code, err) = end(reader);
+            assert_eq!(code, 1);
+            assert!(err.contains("connection abort"), "{err}");
+        }
+    }
+}
+
+/// An interactive shell on a terminal.
+struct Terminal {
+    script: Child,
+    screen: Receiver<u8>,
+    seen: String,
+}
+
+impl Terminal {
+    fn new(sandbox: &Sandbox) -> Self {
+        let mut script = Command::new("script");
+        script.args(["-qec", "bash --norc --noprofile -i", "/dev/null"]);
+        script.env("PS1", "$ ").current_dir(sandbox.path("m"));
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, screen) = channel();
+        let stdout = script.stdout.take().unwrap();
+        thread::spawn(move || {
+            for byte in BufReader::new(stdout).bytes() {
+                if byte.map_or(true, |byte| sender.send(byte).is_err()) {
+                    return;
+                }
+            }
+        });
+        Self { script, screen, seen: String::new() }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Reads the screen up to and with `text`.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        while !self.seen.contains(text) {
+            match self.screen.recv_timeout(2 * WAIT_LIMIT) {
+                Ok(byte) => self.seen.push(char::from(byte)),
+                Err(error) => panic!("no {text:?} on the screen ({error}): {:?}", self.seen),
+            }
+        }
+        self.seen.clear();
+    }
+
+    /// The pid of the program that waits for the mount, in a process group in the foreground.
+    #[track_caller]
+    fn blocked_reader(&self, name: &str) -> u32 {
+        let mut found = None;
+        wait_for("the reader to block", || {
+            let list = Command::new("pgrep").args(["-x", name]).output().unwrap();
+            let pids = String::from_utf8(list.stdout).unwrap();
+            found = pids.lines().map(|l| l.parse().unwrap()).find(|pid| {
+                let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
+                blocked(*pid) && cwd.is_ok_and(|cwd| self.is_here(&cwd))
+            });
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn is_here(&self, dir: &std::path::Path) -> bool {
+        fs::read_link(format!("/proc/{}/cwd", self.script.id())).is_ok_and(|cwd| cwd == dir)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+#[test]
+fn keys_of_a_terminal_interrupt_quit_stop_and_go_on() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mut terminal = Terminal::new(&sandbox);
+    // The prompt is there, and what is typed is not taken for a message of it.
+    terminal.types("ulimit -c 0; echo rea''dy\n");
+    terminal.shows("ready\r\n");
+    for (key, code) in [("\x03", "130"), ("\x1c", "131")] {
+        terminal.types("cat docs/follow; echo co''de $?\n");
+        terminal.blocked_reader("cat");
+        terminal.types(key);
+        // An interactive shell drops the rest of the line at Ctrl-C.
+        terminal.types("echo ende''d $?\n");
+        terminal.shows(&format!(" {code}\r\n"));
+    }
+    for _ in 0..3 {
+        terminal.types("cat docs/tail\n");
+        let cat = terminal.blocked_reader("cat");
+        terminal.types("\x1a");
+        terminal.shows("Stopped");
+        assert_eq!(state(cat), Some('T'));
+        terminal.types("fg\n");
+        assert_eq!(terminal.blocked_reader("cat"), cat);
+        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
+        terminal.shows(&format!("{{\"seq\":{seq},"));
+        terminal.types("\x03");
+        terminal.types("echo ende''d $?\n");
+        terminal.shows("ended 130\r\n");
+    }
+    terminal.types("exit\n");
+    drop(terminal);
+    drop(mounted);
+}
