@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod c_abi;
 mod limits;
 mod mount;
 mod processes;
+mod python;
 mod report;
 mod rows;
 

@@ -1,6 +1,6 @@
 //! Rows that take several processes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -26,14 +26,13 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
 }
 
 fn spawn(role: &str, path: &Path, count: u64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["child", role])
-        .arg(path)
-        .arg(count.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    start(command.args(["child", role]).arg(path).arg(count.to_string()))
+}
+
+/// Starts a child that says when it is ready and waits for the word to go on.
+fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Says that it is ready, and waits for the word to start.
@@ -44,9 +43,10 @@ fn ready() {
 }
 
 fn wait_ready(child: &mut Child) {
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    // No more than this: what follows is for somebody else.
+    let mut line = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"ready\n");
 }
 
 fn append(path: &Path, count: u64, durability: Durability) {
@@ -155,6 +155,24 @@ fn be_woken(dir: &Path, count: u64) {
         pool.append(b"{\"pong\":1}", NO_TAGS, Durability::Fast).unwrap();
         tail.next(None).unwrap();
     }
+}
+
+/// Nanoseconds from the beginning of an append to the message in the hands of another program, which waits for messages
+/// that hold the time of their sending, and prints the median.
+pub(crate) fn wake_program(path: &Path, waiting: &mut Command, count: u64) -> f64 {
+    let pool = Pool::create(path, 1 << 20).unwrap();
+    let mut child = start(waiting);
+    wait_ready(&mut child);
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    for _ in 0..count {
+        std::thread::sleep(PAUSE);
+        let text = format!("{{\"t\":{}}}", monotonic_ns());
+        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    Pool::delete(path).unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// The value below which this part of `values` lies.

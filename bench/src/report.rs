@@ -14,11 +14,13 @@ pub(crate) struct Row {
     pub(crate) unit: Unit,
     /// One value a round.
     pub(crate) rounds: Vec<f64>,
-    /// The name of the row that is this one's limit, and how many times of it are allowed.
-    pub(crate) limit: Option<(&'static str, f64)>,
+    pub(crate) limit: AllowedOf,
     /// The most that is aimed at, in the same unit.
     pub(crate) aim: Option<f64>,
 }
+
+/// The name of the row that is a row's limit, and how many times of it are allowed.
+pub(crate) type AllowedOf = Option<(&'static str, f64)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -117,5 +119,6 @@ fn machine() -> String {
         .find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim()))
         .unwrap_or("unknown CPU");
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{model}, {cpus} CPUs, Linux {}", kernel.trim())
+    let python = crate::python::version();
+    format!("{model}, {cpus} CPUs, Linux {}, {python}", kernel.trim())
 }

@@ -9,8 +9,8 @@ use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
 use crate::limits::{Shared, each};
-use crate::report::{Form, Row, Unit, print};
-use crate::{mount, processes};
+use crate::report::{AllowedOf, Form, Row, Unit, print};
+use crate::{c_abi, mount, processes, python};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -34,13 +34,13 @@ pub(crate) fn dense(len: usize) -> String {
     text
 }
 
-struct Bench {
+pub(crate) struct Bench {
     rows: Vec<Row>,
 }
 
 impl Bench {
     /// Notes one round of a row that counts nanoseconds.
-    fn note(&mut self, name: &str, ns: f64, limit: Option<(&'static str, f64)>, aim: Option<f64>) {
+    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
         match self.rows.iter_mut().find(|r| r.name == name) {
             Some(row) => row.rounds.push(ns),
             None => self.rows.push(Row {
@@ -69,6 +69,8 @@ pub(crate) fn run(effort: Effort, form: Form) {
         eprint!("\rround {} of {rounds} ", round + 1);
         in_process(&mut bench, dir.path(), count);
         across_processes(&mut bench, dir.path(), count);
+        c_abi::rows(&mut bench, dir.path(), count);
+        python::rows(&mut bench, dir.path(), count);
         durable(&mut bench, dir.path(), if quick { 30 } else { 200 });
     }
     eprint!("\r                \r");
@@ -188,8 +190,10 @@ fn across_processes(bench: &mut Bench, dir: &Path, count: u64) {
     wake_up(bench, dir, (count / 200).max(200));
 }
 
+/// The row that other processes' waking up is measured against.
+pub(crate) const FUTEX: &str = "futex → awake, another process, p50";
+
 fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
-    const FUTEX: &str = "futex → awake, another process, p50";
     let mut ups = processes::wake_ups(dir, count);
     let mut note = |name, values: &mut [f64], part, limit, aim| {
         bench.note(name, processes::quantile(values, part), limit, aim);
@@ -198,6 +202,7 @@ fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
     note("append → awake, another process, p50", &mut ups.awake, 0.5, Some((FUTEX, 1.3)), None);
     note("append → message, another process, p50", &mut ups.message, 0.5, None, None);
     note("append → awake, another process, p99", &mut ups.awake, 0.99, None, Some(100_000.0));
+    python::wake_up(bench, dir, count);
 }
 
 fn durable(bench: &mut Bench, dir: &Path, count: u64) {

@@ -46,8 +46,8 @@
  * Fork. Handles work in a forked child too, independently of the parent (a stream goes on from where it was). The
  *   exception is a stream that another thread was reading from at the moment of the fork: open a new one.
  *
- * Text. Strings are UTF-8 with a NUL at the end; the pool directory may be any bytes. JSON in buffers has no NUL and
- *   no newline at its end (except for JSON Lines, where each line has one).
+ * Text. Strings are UTF-8 with a NUL at the end; the pool directory may be any bytes. JSON in buffers has
+ *   no NUL in it, and no newline at its end (except for JSON Lines, where each line has one).
  */
 #ifndef PLASMITE_H
 #define PLASMITE_H
@@ -86,7 +86,7 @@ typedef struct plsm_stream plsm_stream_t;
 /* Bytes from the library. The struct is yours, and filled by a call; start with {0}. The bytes are yours until you free them
  * with plsm_buf_free, with data and len as they were given to you; they depend on no handle. Not for several threads at once. */
 typedef struct plsm_buf {
-    uint8_t *data; /* no NUL at the end; NULL when len is 0 */
+    uint8_t *data; /* with a NUL behind them that len does not count (since ABI 2); NULL when len is 0 */
     size_t len;
 } plsm_buf_t;
 

@@ -8,7 +8,7 @@ use crate::guard;
 #[derive(Debug)]
 #[repr(C)]
 pub struct Buf {
-    /// The bytes; NULL when there are none.
+    /// The bytes, with a NUL behind them; NULL when there are none.
     pub data: *mut u8,
     /// How many.
     pub len: usize,
@@ -19,12 +19,16 @@ impl Buf {
 }
 
 impl From<String> for Buf {
+    /// The NUL behind the bytes takes no memory of its own if `text` has room for just one byte more.
     fn from(text: String) -> Self {
-        if text.is_empty() {
+        let len = text.len();
+        if len == 0 {
             return Self::EMPTY;
         }
-        let bytes = Box::leak(text.into_bytes().into_boxed_slice());
-        Self { data: bytes.as_mut_ptr(), len: bytes.len() }
+        let mut bytes = text.into_bytes();
+        bytes.reserve_exact(1);
+        bytes.push(0);
+        Self { data: Box::leak(bytes.into_boxed_slice()).as_mut_ptr(), len }
     }
 }
 
@@ -39,7 +43,8 @@ pub unsafe extern "C" fn plsm_buf_free(buf: *mut Buf) {
         unsafe {
             let Buf { data, len } = ptr::replace(buf, Buf::EMPTY);
             if !data.is_null() {
-                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(data, len)));
+                // With the NUL that `from` has put behind them.
+                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(data, len + 1)));
             }
         }
     });

@@ -8,7 +8,8 @@ use serde_json::Value;
 pub(crate) fn of_appended(receipt: Receipt, tags: &[&str], document: &Document<'_>) -> String {
     let envelopes = Envelopes::new(tags);
     let line_len = envelopes.line_len(receipt, document) as usize;
-    let mut text = String::with_capacity(line_len.saturating_sub(1));
+    // As a line it has a newline more, and as a buffer a NUL.
+    let mut text = String::with_capacity(line_len);
     envelopes.write_json(&mut text, receipt, document);
     text
 }
@@ -22,7 +23,7 @@ pub(crate) fn lines_of_appended(
     let envelopes = Envelopes::new(tags);
     let appended = || receipts.iter().zip(documents);
     let len: u64 = appended().map(|(r, placed)| envelopes.line_len(*r, &placed.document)).sum();
-    let mut lines = String::with_capacity(len as usize);
+    let mut lines = String::with_capacity(len as usize + 1);
     for (receipt, placed) in appended() {
         envelopes.write_json(&mut lines, *receipt, &placed.document);
         lines.push('\n');
@@ -30,9 +31,9 @@ pub(crate) fn lines_of_appended(
     lines
 }
 
-/// The envelope of a message that was read, in a string of just its size.
+/// The envelope of a message that was read, with room for just a NUL.
 pub(crate) fn of(message: &Message) -> String {
-    let mut text = String::with_capacity((message.line_len() as usize).saturating_sub(1));
+    let mut text = String::with_capacity(message.line_len() as usize);
     message.write_json(&mut text);
     text
 }

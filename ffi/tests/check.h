@@ -57,6 +57,7 @@ static void append(plsm_pool_t *pool, const char *json)
 static int ends_in(const plsm_buf_t *buf, const char *text)
 {
     size_t len = strlen(text);
+    CHECK(buf->data[buf->len] == 0);
     return buf->len >= len && memcmp(buf->data + buf->len - len, text, len) == 0;
 }
 

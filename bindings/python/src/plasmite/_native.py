@@ -28,7 +28,8 @@ _FILE = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
 
 
 class _Buf(ctypes.Structure):
-    _fields_ = (("data", c_void_p), ("len", c_size_t))
+    # As text that ends in a NUL, which there is: ctypes reads it in one step. JSON holds no NUL.
+    _fields_ = (("data", c_char_p), ("len", c_size_t))
 
 
 class _Error(ctypes.Structure):
@@ -146,7 +147,6 @@ _stream_fd = _function("plsm_stream_fd", c_void_p, POINTER(c_int))
 _client_free = _free_function("plsm_client_free")
 _pool_free = _free_function("plsm_pool_free")
 _stream_free = _free_function("plsm_stream_free")
-_buf_free = _free_function("plsm_buf_free", _out_buf)
 _error_free = _free_function("plsm_error_free", _ErrorPointer)
 
 _lib.plsm_version.argtypes = ()
@@ -191,15 +191,40 @@ def _handle(function: Callable[..., int], free: Callable[[Any], None], *argument
     return Handle(pointer, free)
 
 
-def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
+# Places for results and errors, and the references to them. They are made once and used again and again, by one call
+# at a time, which takes them out; those of a call that fails, or that a signal handler ends, do not come back. What a
+# buffer holds is freed before its next use, not after the last one: there a thread that was woken wants to go on.
+_buffers: list[tuple[_Buf, Any, Any, Any]] = []
+_KEPT_BYTES = 64 * 1024
+# Through [], which gives a function object of its own, without argtypes. It never waits, so it keeps Python's lock.
+_free_buffer = ctypes.PyDLL(None, handle=_lib._handle)["plsm_buf_free"]
+_free_buffer.restype = None
+
+
+def _new_buffer() -> tuple[_Buf, Any, Any, Any]:
     buf, error = _Buf(), _ErrorPointer()
-    out = byref(buf)
-    if function(*arguments, out, byref(error)) < 0:
-        raise _raised(error)
+    return buf, byref(buf), error, byref(error)
+
+
+def _code_and_bytes(function: Callable[..., int], *arguments: Any) -> tuple[int, bytes]:
     try:
-        return ctypes.string_at(buf.data, buf.len) if buf.len else b""
-    finally:
-        _buf_free(out)
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = _new_buffer()
+    buf, out, error, out_error = buffer
+    _free_buffer(out)
+    code = function(*arguments, out, out_error)
+    if code < 0:
+        raise _raised(error)
+    data: bytes = buf.data or b""
+    if len(data) > _KEPT_BYTES:
+        _free_buffer(out)
+    _buffers.append(buffer)
+    return code, data
+
+
+def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
+    return _code_and_bytes(function, *arguments)[1]
 
 
 class Tags:
@@ -214,8 +239,7 @@ class Tags:
         self.count = c_size_t(len(names))
 
 
-# Places for the results of an append, and the references to them, used again and again by one thread at a time. They
-# are taken out while in use; those of a call that fails, or that a signal handler ends, do not come back.
+# The same for an append.
 _scratches: list[tuple[_Receipt, Any, Any, Any]] = []
 
 
@@ -226,7 +250,6 @@ def _new_scratch() -> tuple[_Receipt, Any, Any, Any]:
 
 _TO_NUL = c_size_t(-1)
 _DURABILITIES = (c_uint32(0), c_uint32(1))
-# Through [], which gives a function object of its own, without argtypes.
 _pool_append = _lib["plsm_pool_append"]
 
 
@@ -310,17 +333,7 @@ def stream_open(
 
 def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> tuple[int, bytes]:
     """END, MESSAGE with JSON Lines, or another code when nothing came in time."""
-    buf, error = _Buf(), _ErrorPointer()
-    out = byref(buf)
-    code = _stream_read(stream.pointer, max_messages, max_bytes, wait_ms, out, byref(error))
-    if code < 0:
-        raise _raised(error)
-    if code != MESSAGE:
-        return code, b""
-    try:
-        return code, ctypes.string_at(buf.data, buf.len)
-    finally:
-        _buf_free(out)
+    return _code_and_bytes(_stream_read, stream.pointer, max_messages, max_bytes, wait_ms)
 
 
 def stream_fd(stream: Handle) -> int:

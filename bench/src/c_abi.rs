@@ -1,0 +1,220 @@
+//! Rows of the C ABI: the same work as rows of the engine, through libplasmite.so as a C program calls it.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::hint::black_box;
+use std::mem::transmute;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr::{null, null_mut};
+use std::time::Instant;
+
+use plasmite_core::{Durability, Pool, Seq};
+
+use crate::limits::each;
+use crate::rows::{Bench, dense};
+
+/// The library, which `cargo xtask bench` builds beside this program.
+pub(crate) fn library() -> PathBuf {
+    let path = std::env::current_exe().unwrap().with_file_name("libplasmite.so");
+    assert!(path.exists(), "there is no {}: cargo build --release -p plasmite", path.display());
+    path
+}
+
+/// `plsm_buf_t`.
+#[repr(C)]
+struct Buf {
+    data: *mut u8,
+    len: usize,
+}
+
+type Handle = *mut c_void;
+type Error = *mut *mut c_void;
+type ClientNew = unsafe extern "C" fn(*const c_char, *mut Handle, Error) -> c_int;
+type PoolOpen = unsafe extern "C" fn(Handle, *const c_char, *mut Handle, Error) -> c_int;
+type AppendJson = unsafe extern "C" fn(
+    Handle,
+    *const u8,
+    usize,
+    *const *const c_char,
+    usize,
+    u32,
+    *mut Buf,
+    Error,
+) -> c_int;
+type Append = unsafe extern "C" fn(
+    Handle,
+    *const u8,
+    usize,
+    *const *const c_char,
+    usize,
+    u32,
+    *mut [u64; 2],
+    Error,
+) -> c_int;
+type GetJson = unsafe extern "C" fn(Handle, u64, *mut Buf, Error) -> c_int;
+type BufFree = unsafe extern "C" fn(*mut Buf);
+type Free = unsafe extern "C" fn(Handle);
+
+/// One pool, opened through the library.
+struct CPool {
+    pool: Handle,
+    append_json: AppendJson,
+    append: Append,
+    get_json: GetJson,
+    buf_free: BufFree,
+    pool_free: Free,
+}
+
+impl CPool {
+    fn open(path: &Path) -> Self {
+        let library = CString::new(library().as_os_str().as_bytes()).unwrap();
+        let pool_ref = CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: the functions have the types that the header gives them, and get what it asks for.
+        unsafe {
+            let library = libc::dlopen(library.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            assert!(!library.is_null());
+            let symbol = |name: &std::ffi::CStr| {
+                let symbol = libc::dlsym(library, name.as_ptr());
+                assert!(!symbol.is_null(), "{name:?}");
+                symbol
+            };
+            let client_new: ClientNew = transmute(symbol(c"plsm_client_new"));
+            let pool_open: PoolOpen = transmute(symbol(c"plsm_pool_open"));
+            let client_free: Free = transmute(symbol(c"plsm_client_free"));
+            let (mut client, mut pool) = (null_mut(), null_mut());
+            assert_eq!(client_new(null(), &raw mut client, null_mut()), 0);
+            assert_eq!(pool_open(client, pool_ref.as_ptr(), &raw mut pool, null_mut()), 0);
+            client_free(client);
+            Self {
+                pool,
+                append_json: transmute::<*mut c_void, AppendJson>(symbol(c"plsm_pool_append_json")),
+                append: transmute::<*mut c_void, Append>(symbol(c"plsm_pool_append")),
+                get_json: transmute::<*mut c_void, GetJson>(symbol(c"plsm_pool_get_json")),
+                buf_free: transmute::<*mut c_void, BufFree>(symbol(c"plsm_buf_free")),
+                pool_free: transmute::<*mut c_void, Free>(symbol(c"plsm_pool_free")),
+            }
+        }
+    }
+
+    fn append_json(&self, text: &[u8]) {
+        let mut buf = Buf { data: null_mut(), len: 0 };
+        // SAFETY: as for `open`.
+        unsafe {
+            let (data, len) = (text.as_ptr(), text.len());
+            let code =
+                (self.append_json)(self.pool, data, len, null(), 0, 0, &raw mut buf, null_mut());
+            assert_eq!(code, 0);
+            (self.buf_free)(&raw mut buf);
+        }
+    }
+
+    fn append(&self, text: &[u8]) -> u64 {
+        let mut receipt = [0; 2];
+        // SAFETY: as for `open`; the receipt is two words.
+        unsafe {
+            let (data, len) = (text.as_ptr(), text.len());
+            let code =
+                (self.append)(self.pool, data, len, null(), 0, 0, &raw mut receipt, null_mut());
+            assert_eq!(code, 0);
+        }
+        receipt[0]
+    }
+
+    fn get_json(&self, seq: u64) -> usize {
+        let mut buf = Buf { data: null_mut(), len: 0 };
+        // SAFETY: as for `open`.
+        unsafe {
+            assert_eq!((self.get_json)(self.pool, seq, &raw mut buf, null_mut()), 0);
+            let len = buf.len;
+            (self.buf_free)(&raw mut buf);
+            len
+        }
+    }
+}
+
+impl Drop for CPool {
+    fn drop(&mut self) {
+        // SAFETY: freed once.
+        unsafe { (self.pool_free)(self.pool) }
+    }
+}
+
+/// The names of the rows for one size of message.
+struct Names {
+    rust_append: &'static str,
+    append_json: &'static str,
+    append: &'static str,
+    rust_get: &'static str,
+    rust_get_json: &'static str,
+    get_json: &'static str,
+}
+
+const LARGE: Names = Names {
+    rust_append: "Rust append 1 KiB",
+    append_json: "C append_json 1 KiB",
+    append: "C append 1 KiB, receipt only",
+    rust_get: "Rust get 1 KiB",
+    rust_get_json: "Rust get 1 KiB, as JSON",
+    get_json: "C get_json 1 KiB",
+};
+
+const SMALL: Names = Names {
+    rust_append: "Rust append 7 bytes",
+    append_json: "C append_json 7 bytes",
+    append: "C append 7 bytes, receipt only",
+    rust_get: "Rust get 7 bytes",
+    rust_get_json: "Rust get 7 bytes, as JSON",
+    get_json: "C get_json 7 bytes",
+};
+
+pub(crate) fn rows(bench: &mut Bench, dir: &Path, count: u64) {
+    let path = dir.join("c.plasmite");
+    let pool = Pool::create(&path, 8 << 20).unwrap();
+    let c_pool = CPool::open(&path);
+    for (names, text) in [(LARGE, dense(1024)), (SMALL, r#"{"a":1}"#.to_owned())] {
+        appends(bench, &names, &pool, &c_pool, text.as_bytes(), count);
+        gets(bench, &names, &pool, &c_pool, count);
+    }
+    drop((pool, c_pool));
+    Pool::delete(&path).unwrap();
+}
+
+fn appends(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, text: &[u8], count: u64) {
+    let rust = |_| {
+        black_box(pool.append(black_box(text), &[] as &[&str], Durability::Fast).unwrap());
+    };
+    (0..count / 10).for_each(rust);
+    bench.note(names.rust_append, timed(count, rust), None, None);
+    let allowed = Some((names.rust_append, 1.3));
+    let ns = timed(count, |_| c_pool.append_json(black_box(text)));
+    bench.note(names.append_json, ns, allowed, None);
+    let ns = timed(count, |_| {
+        black_box(c_pool.append(black_box(text)));
+    });
+    bench.note(names.append, ns, allowed, None);
+}
+
+fn gets(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, count: u64) {
+    let bounds = pool.bounds().unwrap();
+    let seq = |n: u64| bounds.oldest.get() + n.wrapping_mul(7919) % bounds.count();
+    let ns = timed(count, |n| {
+        black_box(pool.get(Seq::new(seq(n))).unwrap());
+    });
+    bench.note(names.rust_get, ns, None, None);
+    let ns = timed(count, |n| {
+        black_box(pool.get(Seq::new(seq(n))).unwrap().to_json());
+    });
+    bench.note(names.rust_get_json, ns, None, None);
+    let ns = timed(count, |n| {
+        black_box(c_pool.get_json(seq(n)));
+    });
+    bench.note(names.get_json, ns, Some((names.rust_get_json, 1.3)), None);
+}
+
+fn timed(count: u64, mut work: impl FnMut(u64)) -> f64 {
+    let start = Instant::now();
+    (0..count).for_each(&mut work);
+    each(start, count)
+}

@@ -1,0 +1,61 @@
+//! Rows of the Python client, against the library just built for release.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::processes;
+use crate::report::AllowedOf;
+use crate::rows::{self, Bench};
+
+const DUMPS: &str = "Python json.dumps, small dict";
+const LOADS: &str = "Python json.loads, small dict";
+
+/// The name of each row that the script measures, its limit, and its aim.
+const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
+    (DUMPS, None, None),
+    ("Python append, small dict", Some((DUMPS, 2.5)), Some(6000.0)),
+    ("Python append_many, {'n': 1}", None, Some(1000.0)),
+    ("Python append_many, small dicts", None, Some(1000.0)),
+    ("Python raw tail, small messages", None, Some(1000.0)),
+    (LOADS, None, None),
+    ("Python tail with data, small dict", Some((LOADS, 1.5)), Some(4000.0)),
+];
+
+/// The script, with the client of this repository and the library beside this program.
+fn script() -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut python = Command::new("python3");
+    python
+        .arg(root.join("python/rows.py"))
+        .env("PYTHONPATH", root.join("../bindings/python/src"))
+        .env("PLASMITE_LIB_DIR", crate::c_abi::library().parent().unwrap());
+    python
+}
+
+pub(crate) fn rows(bench: &mut Bench, dir: &Path, count: u64) {
+    let count = (count / 4).to_string();
+    let output = script().arg("measure").arg(dir).arg(count).stderr(Stdio::inherit()).output();
+    let output = output.expect("the rows of Python need python3");
+    assert!(output.status.success(), "the Python half of the benchmark failed");
+    let measured: HashMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(measured.len(), ROWS.len());
+    for &(name, limit, aim) in ROWS {
+        bench.note(name, measured[name], limit, aim);
+    }
+}
+
+/// A tail that waits in a Python program.
+pub(crate) fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
+    let path = dir.join("python-wakes.plasmite");
+    let mut waiting = script();
+    waiting.arg("wake").arg(&path).arg(count.to_string());
+    let ns = processes::wake_program(&path, &mut waiting, count);
+    bench.note("append → message, Python tail, p50", ns, Some((rows::FUTEX, 2.0)), None);
+}
+
+/// Which Python is measured.
+pub(crate) fn version() -> String {
+    let output = Command::new("python3").arg("--version").output();
+    output.map_or("no Python".to_owned(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
+}
