@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::run::{Step, cargo, root};
 
@@ -14,6 +15,7 @@ const CONFORMANCE: [&str; 2] = ["cmd/plasmite_conformance.py", "../../conformanc
 pub(crate) fn test_as_built() -> Result<(), String> {
     cargo("build of the command and library", &["build", "-p", "plasmite"]).run()?;
     let tools = Tools::new()?;
+    tools.lint()?;
     let venv = root().join("target/python-venv");
     let built = root().join("target/debug");
     tools.uv("a Python environment", &["venv", "--quiet", "--clear"]).arg(&venv).run()?;
@@ -30,7 +32,48 @@ pub(crate) fn test_as_built() -> Result<(), String> {
             .run()
     };
     run("Python tests", &TESTS)?;
-    run("conformance through Python", &CONFORMANCE)
+    run("conformance through Python", &CONFORMANCE)?;
+    other_interpreters().iter().try_for_each(|python| {
+        eprintln!("── with {}", python.display());
+        Step::new("Python tests with another version", python, &TESTS)
+            .dir(PROJECT)
+            .env("PYTHONPATH", root().join(PROJECT).join("src"))
+            .env("PLASMITE_LIB_DIR", &built)
+            .env("PLASMITE_BIN", built.join("plasmite"))
+            .run()
+    })
+}
+
+/// The CPythons of this machine that the client supports and that are not the one called python3: on the PATH under their
+/// own names, and pyenv's. Which there are differs from machine to machine.
+fn other_interpreters() -> Vec<PathBuf> {
+    let pyenv = std::env::var_os("PYENV_ROOT")
+        .map_or_else(|| std::env::home_dir().unwrap_or_default().join(".pyenv"), PathBuf::from);
+    let of_pyenv = fs::read_dir(pyenv.join("versions")).into_iter().flatten().flatten();
+    let mut candidates: Vec<PathBuf> =
+        (OLDEST_MINOR..30).map(|minor| format!("python3.{minor}").into()).collect();
+    candidates.extend(of_pyenv.map(|version| version.path().join("bin/python3")));
+    let mut versions = vec![version(Path::new("python3"))];
+    candidates.retain(|python| {
+        let version = version(python);
+        let is_new = version.is_some_and(|minor| minor >= OLDEST_MINOR);
+        is_new && !versions.contains(&version) && {
+            versions.push(version);
+            true
+        }
+    });
+    candidates
+}
+
+/// The oldest CPython 3 that the client supports.
+const OLDEST_MINOR: u32 = 10;
+
+/// 11 for CPython 3.11; None when it doesn't run, or is another Python.
+fn version(python: &Path) -> Option<u32> {
+    let ask = "import sys; v = sys.version_info; \
+               print(v[1] if v[0] == 3 and sys.implementation.name == 'cpython' else '')";
+    let output = Command::new(python).args(["-c", ask]).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
 /// Builds the wheel from an SDK, and gives its path.
@@ -92,15 +135,31 @@ struct Tools(PathBuf);
 impl Tools {
     fn new() -> Result<Self, String> {
         let venv = root().join("target/python-tools");
-        let done = ["bin/python3", "bin/uv", "bin/pyproject-build"].map(|file| venv.join(file));
+        let done = ["python3", "uv", "pyproject-build", "mypy", "ruff"]
+            .map(|program| venv.join("bin").join(program));
         if !done.iter().all(|file| file.exists()) {
             let new = ["-m", "venv", "--clear"];
             Step::new("an environment for Python's tools", "python3", &new).arg(&venv).run()?;
-            let install =
-                ["-m", "pip", "install", "--quiet", "build>=1.2", "setuptools>=77", "uv>=0.9"];
-            Step::new("Python's tools", venv.join("bin/python3"), &install).run()?;
+            let install = ["-m", "pip", "install", "--quiet"];
+            let tools =
+                ["build>=1.2", "mypy>=2.4,<3", "ruff>=0.17,<0.18", "setuptools>=77", "uv>=0.9"];
+            tools
+                .iter()
+                .fold(Step::new("Python's tools", venv.join("bin/python3"), &install), Step::arg)
+                .run()?;
         }
         Ok(Self(venv))
+    }
+
+    /// Types and style, by the settings in pyproject.toml.
+    fn lint(&self) -> Result<(), String> {
+        let ruff = |name, args: &[&str]| {
+            let step = Step::new(name, self.0.join("bin/ruff"), args).dir(PROJECT);
+            step.arg(".").arg("../../bench/python").quiet().run()
+        };
+        Step::new("Python types", self.0.join("bin/mypy"), &[]).dir(PROJECT).run()?;
+        ruff("Python style", &["check"])?;
+        ruff("Python format", &["format", "--check"])
     }
 
     fn uv(&self, name: &'static str, args: &[&str]) -> Step {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Received:
 
     @classmethod
     def of(cls, raw: bytes) -> Received:
-        """Anything but ``{"seq":…,"time":…,"meta":{"tags":[…]},"data":…}``, in this order and without whitespace, is wrong."""
+        """Wrong is all but ``{"seq":…,"time":…,"meta":{"tags":[…]},"data":…}``, in this order, without whitespace."""
         start = _START.match(raw)
         if start is None:
             raise Wrong(f"no envelope: {raw[:200]!r}")
@@ -108,7 +109,7 @@ def _check_messages(expect: Json, got: list[Received]) -> None:
         _same("first_seq", got[0].seq if got else None, expect["first_seq"])
     if "last_seq" in expect:
         _same("last_seq", got[-1].seq if got else None, expect["last_seq"])
-    for before, after in zip(got, got[1:]):
+    for before, after in itertools.pairwise(got):
         if expect.get("consecutive") and after.seq != before.seq + 1:
             raise Wrong(f"message {after.seq} follows message {before.seq}")
         if expect.get("times_in_order") and after.time < before.time:

@@ -15,7 +15,6 @@ from . import text
 from .expect import Received, Wrong
 from .manifest import Json
 
-
 # How long an open reader waits in one call.
 _SLICE_MS = 20
 

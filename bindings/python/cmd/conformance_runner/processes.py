@@ -23,7 +23,7 @@ def spawn(workdir: Path, pool: str, given: Json) -> Json:
     """Writers, and steps that others play meanwhile."""
     works = [("write", pool, writer) for writer in given["writers"]]
     works += [("play", pool, step) for step in given.get("alongside", [])]
-    for (what, _, part), (report, code) in zip(works, _at_once(workdir, works)):
+    for (what, _, part), (report, code) in zip(works, _at_once(workdir, works), strict=True):
         killed = what == "write" and part.get("killed", False)
         if report != "succeeded" or code != (-signal.SIGKILL if killed else 0):
             raise Wrong(f"a process that was to {what} ended with {code}: {report}")
