@@ -60,9 +60,17 @@ pub(crate) fn begin(
     words[4] = u64::from(h.payload_len);
     let crc = checksum(&words, payload_crc);
     words[0] |= u64::from(crc);
-    let inline = payload.len().min(FIRST_PAYLOAD);
-    let bytes = sys::bytes_of_mut(&mut words);
-    bytes[HEADER_BYTES as usize..][..inline].copy_from_slice(&payload[..inline]);
+    // Put together in registers: what was just stored in pieces can't be loaded at once without waiting for the stores.
+    let begin = payload.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [0; FIRST_PAYLOAD];
+        padded[..payload.len()].copy_from_slice(payload);
+        padded
+    });
+    let [a, b, c, d, rest @ ..] = begin;
+    words[4] |= u64::from(u32::from_le_bytes([a, b, c, d])) << 32;
+    for (word, bytes) in words[5..].iter_mut().zip(rest.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
     (words, crc, words_for(payload.len() as u64).min(FIRST_WORDS as u64) as usize)
 }
 

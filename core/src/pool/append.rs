@@ -15,11 +15,12 @@ use super::{Pool, sync};
 use crate::error::{Error, Result};
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
-use crate::sys;
 use crate::types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};
 
 /// How much of a frame's place is prepared. Of a longer one the CPU fetches the rest by itself while the beginning is copied.
 const PREPARED_BYTES: u64 = 4096;
+/// A shorter one is written before its lines could have arrived.
+const MIN_PREPARED_BYTES: u64 = 256;
 
 /// One message of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,7 @@ impl Pool {
     /// writer may be faster.
     fn prepare_place(&self, data_len: u64) {
         let map = self.map();
-        if lock::is_free(map.writer_lock()) {
+        if data_len >= MIN_PREPARED_BYTES && lock::is_free(map.writer_lock()) {
             let newest = Seq::new(map.committed().load(Ordering::Relaxed));
             let tip = Tip::read(map, newest).filter(|tip| self.geometry().is_place(tip.tail));
             if let Some(tip) = tip {
@@ -302,7 +303,7 @@ impl<'a> Writer<'a> {
             payload_len: frame.payload_len() as u32,
         };
         let (first, crc, words) = frame::begin(&header, frame.payload, frame.payload_crc);
-        self.ring.write(tip.tail, sys::bytes_of(&first[..words]));
+        self.ring.store(tip.tail, &first[..words]);
         if let Some(rest) = frame.payload.get(frame::FIRST_PAYLOAD..) {
             self.ring.write(self.ring.advance(tip.tail, size_of_val(&first) as u64), rest);
         }

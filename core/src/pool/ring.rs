@@ -58,6 +58,19 @@ impl Ring<'_> {
         self.map.read_words(self.file_offset(0), rest);
     }
 
+    /// Stores a few words in the ring, around its end.
+    #[inline]
+    pub(super) fn store(&self, start: u64, words: &[u64]) {
+        let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
+        match words.split_at_checked(before_end) {
+            Some((head, rest)) => {
+                self.map.store_words(self.file_offset(start), head);
+                self.map.store_words(self.file_offset(0), rest);
+            }
+            None => self.map.store_words(self.file_offset(start), words),
+        }
+    }
+
     /// Copies bytes into the ring, around its end; what is left of the last word becomes zero. At most a ring full.
     #[inline]
     pub(super) fn write(&self, start: u64, bytes: &[u8]) {

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -65,6 +65,14 @@ impl Map {
         unsafe {
             let from = self.raw.as_ptr().add(at as usize).cast();
             copy::copy_out(from, out.as_mut_ptr(), out.len());
+        }
+    }
+
+    /// Stores words from byte `at` (a multiple of 8) on. Relaxed: the caller orders and publishes.
+    #[inline]
+    pub(crate) fn store_words(&self, at: u64, words: &[u64]) {
+        for (i, word) in words.iter().enumerate() {
+            self.word(at + 8 * i as u64).store(*word, Ordering::Relaxed);
         }
     }
 

@@ -23,9 +23,3 @@ pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
     // SAFETY: any u64 is eight valid bytes, and the slice covers exactly the same memory.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
-
-/// The bytes of words, in memory order, for writing.
-pub(crate) fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
-    // SAFETY: as above, and eight bytes of any value are a valid u64.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
-}

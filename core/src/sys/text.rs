@@ -49,13 +49,12 @@ impl TextWords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::bytes_of_mut;
 
     #[test]
     fn text_is_what_was_checked_and_gone_after_a_change() {
         let mut words = TextWords::default();
-        words.change().resize(2, 0);
-        bytes_of_mut(words.change())[3..8].copy_from_slice("añb!".as_bytes());
+        let bytes = *b"xxxa\xc3\xb1b!";
+        words.change().extend([u64::from_ne_bytes(bytes), 0]);
         words.check(3..8).unwrap();
         assert_eq!(words.text(), "añb!");
         words.check(3..5).unwrap_err();
