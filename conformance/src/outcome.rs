@@ -44,15 +44,15 @@ pub(crate) enum Failure {
 pub(crate) enum Refusal {
     /// With all that the contract gives an error.
     Told { kind: Kind, text: String, path: bool, seq: bool, offset: bool },
-    /// As file calls have it.
-    Errno(Errno),
+    /// As file calls have it; with the reason that a pool's `errors` tells for a write.
+    Errno(Errno, Option<String>),
 }
 
 impl Failure {
     /// A file call failed.
     pub(crate) fn of_io(doing: &str, error: &std::io::Error) -> Self {
         match Errno::from_io_error(error) {
-            Some(errno) => Self::Refused(Refusal::Errno(errno)),
+            Some(errno) => Self::Refused(Refusal::Errno(errno, None)),
             None => Self::Broken(format!("cannot {doing}: {error}")),
         }
     }
@@ -60,7 +60,7 @@ impl Failure {
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        Self::Refused(Refusal::Errno(errno))
+        Self::Refused(Refusal::Errno(errno, None))
     }
 }
 
@@ -75,7 +75,7 @@ impl Refusal {
     pub(crate) fn is(&self, kind: Kind) -> bool {
         match self {
             Self::Told { kind: told, .. } => *told == kind,
-            Self::Errno(errno) => kind.errnos().contains(errno),
+            Self::Errno(errno, _) => kind.errnos().contains(errno),
         }
     }
 }
@@ -84,7 +84,10 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Told { kind, text, .. } => write!(f, "{kind:?}: {text}"),
-            Self::Errno(errno) => write!(f, "errno {}: {errno}", errno.raw_os_error()),
+            Self::Errno(errno, reason) => {
+                let reason = reason.as_deref().unwrap_or("no reason told");
+                write!(f, "errno {}: {errno}, {reason}", errno.raw_os_error())
+            }
         }
     }
 }

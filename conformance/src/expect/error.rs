@@ -66,21 +66,23 @@ impl WantedError {
     /// Whether the error is the one that is wanted, as far as the surface shows it.
     pub(super) fn check(&self, refusal: &Refusal) -> Result<(), String> {
         match (refusal, &self.errno) {
-            (Refusal::Errno(errno), Some((name, wanted))) => {
-                if errno != wanted {
-                    return Err(format!("the error is {refusal}, expected {name}"));
-                }
-                return Ok(());
+            (Refusal::Errno(errno, _), Some((_, wanted))) if errno == wanted => {}
+            (Refusal::Errno(..), Some((name, _))) => {
+                return Err(format!("the error is {refusal}, expected {name}"));
             }
             _ if refusal.is(self.kind) => {}
             _ => return Err(format!("the error is {refusal}, expected {self}")),
         }
-        let Refusal::Told { text, path, seq, offset, .. } = refusal else { return Ok(()) };
+        let text = match refusal {
+            Refusal::Told { text, .. } | Refusal::Errno(_, Some(text)) => text,
+            Refusal::Errno(_, None) => return Ok(()),
+        };
         for wanted in &self.message_contains {
             if !text.contains(wanted.as_str()) {
                 return Err(format!("the error does not say {wanted:?}: {refusal}"));
             }
         }
+        let Refusal::Told { path, seq, offset, .. } = refusal else { return Ok(()) };
         let facts = [
             ("path", path, self.has_path),
             ("seq", seq, self.has_seq),

@@ -11,11 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde::Deserialize;
 
 use super::{Address, Surface, no_reader};
 use crate::envelope::Message;
 use crate::manifest::{Action, Append, AppendMany, AppendStream, Writer};
-use crate::outcome::{Failure, Got};
+use crate::outcome::{Failure, Got, Refusal};
 use daemon::Daemon;
 use stream::Stream;
 
@@ -61,6 +63,13 @@ impl Mount {
         Ok(self.root(DEFAULT_POOL_SIZE_BYTES)?.join(pool))
     }
 
+    /// The directory in it that shows the messages with these tags, and tags what is written there.
+    fn tagged(&mut self, pool: &str, tags: &[String]) -> Result<PathBuf, Failure> {
+        let pool = self.pool(pool)?;
+        // Through `tags` each time: there a tag may have any name, also that of a view.
+        Ok(tags.iter().fold(pool, |dir, tag| dir.join("tags").join(tag)))
+    }
+
     /// A name in the pool's directory that nobody else writes.
     fn new_name(&mut self, ending: &str) -> String {
         self.written += 1;
@@ -80,17 +89,22 @@ impl Mount {
                 _ => {}
             }
         }
-        let path = self.pool(&append.pool)?.join(self.new_name(".json"));
+        let path = self.tagged(&append.pool, &append.tags)?.join(self.new_name(".json"));
         let document = append.document.as_slice();
         let seq = write_file(&path, append.flush, &[document])?;
         Ok(Got::Appended(seq, seq))
     }
 
     /// Appends the documents of a text that is written in pieces.
-    fn append_stream(&mut self, pool: &str, pieces: &[&[u8]]) -> Result<Got, Failure> {
-        let path = self.pool(pool)?;
+    fn append_stream(
+        &mut self,
+        pool: &str,
+        tags: &[String],
+        pieces: &[&[u8]],
+    ) -> Result<Got, Failure> {
+        let path = self.tagged(pool, tags)?;
         let before = newest(&path)?;
-        let last = write_file(&path.join(self.new_name("")), false, pieces)?;
+        let last = write_file(&path.join(self.new_name(".jsonl")), false, pieces)?;
         Ok(Got::Appended(before + 1, last))
     }
 
@@ -107,8 +121,34 @@ impl Mount {
     }
 }
 
-/// Writes a file in pieces; the seq of the last message that it became.
+/// Writes a file in pieces; the seq of the last message that it became. What is refused as no message must have its reason
+/// in `errors`.
 fn write_file(path: &Path, flush: bool, pieces: &[&[u8]]) -> Result<u64, Failure> {
+    match try_write_file(path, flush, pieces) {
+        Err(Failure::Refused(Refusal::Errno(errno @ (Errno::INVAL | Errno::FBIG), _))) => {
+            Err(Failure::Refused(Refusal::Errno(errno, Some(reason(path)?))))
+        }
+        result => result,
+    }
+}
+
+/// What `errors`, in the directory of a file that was refused, says of it.
+fn reason(path: &Path) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Line {
+        name: String,
+        reason: String,
+    }
+    let errors = fs::read(path.with_file_name("errors")).map_err(of_io)?;
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let lines = errors.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = lines.map(serde_json::from_slice).collect::<Result<Vec<Line>, _>>();
+    let lines = lines.map_err(|e| format!("a line of errors is no reason: {e}"))?;
+    let line = lines.into_iter().rev().find(|line| line.name == name);
+    line.map(|line| line.reason).ok_or_else(|| format!("errors says nothing of {name}").into())
+}
+
+fn try_write_file(path: &Path, flush: bool, pieces: &[&[u8]]) -> Result<u64, Failure> {
     let flags = if flush { OFlags::DSYNC } else { OFlags::empty() };
     let mut file = File::options()
         .write(true)
@@ -144,26 +184,25 @@ fn newest(pool: &Path) -> Result<u64, Failure> {
 
 impl Surface for Mount {
     fn cannot(&self, action: &Action) -> Option<&'static str> {
-        const NO_TAGS: &str = "the mount has no tags/ directories yet";
         if action.pool().is_some_and(|pool| pool.contains('/')) {
             return Some("a pool is one name in the mount, and a slash makes two of it");
         }
-        let has_tags = match action {
-            Action::Append(append) => !append.tags.is_empty(),
-            Action::AppendMany(many) => !many.tags.is_empty(),
-            Action::AppendStream(stream) => !stream.tags.is_empty(),
-            Action::Tail { from, .. } | Action::OpenTail { from, .. } => {
-                if from.error_on_gap {
-                    return Some(
-                        "a file can't tell a gap: a stream goes on, and seq shows the jump",
-                    );
-                }
-                !from.tags.is_empty()
-            }
-            Action::Spawn(spawn) => spawn.writers.iter().any(|writer| !writer.tags.is_empty()),
-            _ => false,
+        let no_name = |tags: &[String]| {
+            let is_no_name =
+                |tag: &String| matches!(tag.as_str(), "" | "." | "..") || tag.contains(['/', '\0']);
+            tags.iter().any(is_no_name).then_some("no directory can have the tag's name")
         };
-        has_tags.then_some(NO_TAGS)
+        match action {
+            Action::Append(Append { tags, .. })
+            | Action::AppendMany(AppendMany { tags, .. })
+            | Action::AppendStream(AppendStream { tags, .. }) => no_name(tags),
+            Action::Tail { from, .. } | Action::OpenTail { from, .. } if from.error_on_gap => {
+                Some("a file can't tell a gap: a stream goes on, and seq shows the jump")
+            }
+            Action::Tail { from, .. } | Action::OpenTail { from, .. } => no_name(&from.tags),
+            Action::Spawn(spawn) => spawn.writers.iter().find_map(|writer| no_name(&writer.tags)),
+            _ => None,
+        }
     }
 
     fn prepare(&mut self, action: &Action) -> Result<(), Failure> {
@@ -183,21 +222,20 @@ impl Surface for Mount {
                 self.create(pool, *size_bytes).map(|()| Got::Created)
             }
             Action::Append(append) => self.append(append),
-            Action::AppendMany(AppendMany { pool, documents, .. }) => {
+            Action::AppendMany(AppendMany { pool, documents, tags }) => {
                 let text = documents.join(&b'\n');
-                self.append_stream(pool, &[text.as_slice()])
+                self.append_stream(pool, tags, &[text.as_slice()])
             }
-            Action::AppendStream(AppendStream { pool, text, chunk_bytes, .. }) => {
-                self.append_stream(pool, &text.chunks(*chunk_bytes).collect::<Vec<_>>())
+            Action::AppendStream(AppendStream { pool, text, chunk_bytes, tags }) => {
+                self.append_stream(pool, tags, &text.chunks(*chunk_bytes).collect::<Vec<_>>())
             }
             Action::Get { pool, seq } => self.get(pool, *seq),
             Action::Tail { pool, from, max, timeout_ms } => {
-                let pool = self.pool(pool)?;
-                let mut stream = Stream::open(&pool, from.since_seq)?;
+                let mut stream = Stream::open(&self.tagged(pool, &from.tags)?, from.since_seq)?;
                 stream.read(*max, *timeout_ms)
             }
             Action::OpenTail { pool, reader, from } => {
-                let stream = Stream::open(&self.pool(pool)?, from.since_seq)?;
+                let stream = Stream::open(&self.tagged(pool, &from.tags)?, from.since_seq)?;
                 self.readers.insert(reader.clone(), stream);
                 Ok(Got::Done)
             }
@@ -233,7 +271,7 @@ impl Surface for Mount {
 
     /// One open file, and a write for each document, as `producer >> docs/in` does it.
     fn write(&mut self, pool: &str, writer: &Writer) -> Result<(), Failure> {
-        let path = self.pool(pool)?.join(self.new_name(""));
+        let path = self.tagged(pool, &writer.tags)?.join(self.new_name(".jsonl"));
         let lines: Vec<_> =
             writer.documents.iter().map(|d| [d, b"\n".as_slice()].concat()).collect();
         write_file(&path, false, &lines.iter().map(Vec::as_slice).collect::<Vec<_>>())?;

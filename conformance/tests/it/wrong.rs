@@ -14,6 +14,7 @@ const WRONG: &[&str] = &[
     r#"{"op": "append", "id": "wrong", "pool": "none", "input": {"data": {}}}"#,
     r#"{"op": "append", "id": "wrong", "pool": "p", "input": {"data": {}}, "expect": {"error": {"kind": "Usage"}}}"#,
     r#"{"op": "append", "id": "wrong", "pool": "p", "input": {"data": []}, "expect": {"error": {"kind": "NotFound"}}}"#,
+    r#"{"op": "append", "id": "wrong", "pool": "p", "input": {"data": []}, "expect": {"error": {"kind": "Usage", "message_contains": "nonsense"}}}"#,
     r#"{"op": "append_many", "id": "wrong", "pool": "p", "input": {"data": [{}]}, "expect": {"first_seq": 3}}"#,
     r#"{"op": "append_many", "id": "wrong", "pool": "p", "input": {"data": [{}]}, "expect": {"count": 2}}"#,
     r#"{"op": "get", "id": "wrong", "pool": "p", "input": {"seq": 1}, "expect": {"seq": 2}}"#,
@@ -47,7 +48,7 @@ const WRONG: &[&str] = &[
     r#"{"op": "chmod", "id": "wrong", "pool": "none", "input": {"mode": "600"}}"#,
 ];
 
-/// What the mount, which tells an errno and no more, can't show to be wrong.
+/// What the mount, which tells an errno and no more when something is read, can't show to be wrong.
 const WRONG_BUT_FOR_THE_MOUNT: &[&str] = &[
     r#"{"op": "get", "id": "wrong", "pool": "p", "input": {"seq": 9}, "expect": {"error": {"kind": "NotFound", "has_seq": false}}}"#,
     r#"{"op": "get", "id": "wrong", "pool": "p", "input": {"seq": 9}, "expect": {"error": {"kind": "NotFound", "has_path": true}}}"#,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from plasmite import PlasmiteError
@@ -33,7 +33,7 @@ class Received:
 
     @classmethod
     def of(cls, raw: bytes) -> Received:
-        """Wrong is all but ``{"seq":…,"time":…,"meta":{"tags":[…]},"data":…}``, in this order, without whitespace."""
+        """Anything but ``{"seq":…,"time":…,"meta":{"tags":[…]},"data":…}``, in this order, compact, is wrong."""
         start = _START.match(raw)
         if start is None:
             raise Wrong(f"no envelope: {raw[:200]!r}")
@@ -109,7 +109,7 @@ def _check_messages(expect: Json, got: list[Received]) -> None:
         _same("first_seq", got[0].seq if got else None, expect["first_seq"])
     if "last_seq" in expect:
         _same("last_seq", got[-1].seq if got else None, expect["last_seq"])
-    for before, after in itertools.pairwise(got):
+    for before, after in pairwise(got):
         if expect.get("consecutive") and after.seq != before.seq + 1:
             raise Wrong(f"message {after.seq} follows message {before.seq}")
         if expect.get("times_in_order") and after.time < before.time:

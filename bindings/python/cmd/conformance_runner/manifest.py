@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -128,8 +128,8 @@ def _map(keys: tuple[str, ...], of: Check) -> Check:
 class Shape:
     """The fields of an object."""
 
-    needed: dict[str, Check] = field(default_factory=dict)
-    optional: dict[str, Check] = field(default_factory=dict)
+    needed: Mapping[str, Check] = field(default_factory=dict)
+    optional: Mapping[str, Check] = field(default_factory=dict)
 
     def __call__(self, value: Any) -> None:
         _object(value)

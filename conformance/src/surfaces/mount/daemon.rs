@@ -36,7 +36,7 @@ impl Daemon {
         fs::create_dir(&mountpoint).map_err(|e| format!("cannot make a mountpoint: {e}"))?;
         watchdog::will_be_mounted(&mountpoint);
         let child = Command::new(plasmite()?)
-            .args(["mount", "--pool-size", &size_bytes.to_string()])
+            .args(["mount", "--pool-size", &size_bytes.to_string(), "--"])
             .args([pool_dir, &mountpoint])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
