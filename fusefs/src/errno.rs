@@ -16,6 +16,8 @@ impl Errno {
     pub(crate) const EAGAIN: Self = Self(libc::EAGAIN);
     /// A descriptor of the wrong sort, or one the mount does not know.
     pub(crate) const EBADF: Self = Self(libc::EBADF);
+    /// What `rename` is to deliver is no JSON object. (Of EINVAL, `mv` says that a directory is moved into itself.)
+    pub(crate) const EBADMSG: Self = Self(libc::EBADMSG);
     /// A pool with open files can't be removed.
     pub(crate) const EBUSY: Self = Self(libc::EBUSY);
     /// The name is taken.
@@ -51,6 +53,7 @@ impl Errno {
     pub(crate) fn name(self) -> String {
         let name = match self.0 {
             libc::EACCES => "EACCES",
+            libc::EBADMSG => "EBADMSG",
             libc::EBUSY => "EBUSY",
             libc::EFBIG => "EFBIG",
             libc::EINVAL => "EINVAL",

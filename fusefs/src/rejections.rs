@@ -58,6 +58,12 @@ impl Refusal {
         Self { errno, reason: Some(Reason { text: text.into(), offset }) }
     }
 
+    /// The same as the error of a rename.
+    pub(crate) fn of_rename(self) -> Self {
+        let errno = if self.errno == Errno::EINVAL { Errno::EBADMSG } else { self.errno };
+        Self { errno, ..self }
+    }
+
     /// For what was refused before, with the reason.
     pub(crate) fn again(errno: Errno) -> Self {
         Self { errno, reason: None }

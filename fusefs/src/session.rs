@@ -19,10 +19,10 @@ const KEPT_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
     Nothing,
-    /// The rest of the line in which a document was refused.
-    Line,
+    /// The rest of the line in which a document was refused, with the same error.
+    Line(Errno),
     /// Everything: a `.json` file is one document.
-    Rest,
+    Rest(Errno),
 }
 
 /// One open file that is written.
@@ -204,15 +204,15 @@ impl Session {
                 None => Ok(data.len()),
             };
         }
-        if self.refused != Refused::Nothing {
-            return Err(Refusal::again(Errno::EINVAL));
+        if let Refused::Line(errno) | Refused::Rest(errno) = self.refused {
+            return Err(Refusal::again(errno));
         }
         self.push(data);
         let held = match self.stream.next() {
             Ok(found) => found.map(Document::into_owned),
             Err(error) => {
                 let refusal = Refusal::of(stream_errno(&self.stream), &error, self.base);
-                self.refuse(Refused::Rest);
+                self.refuse(Refused::Rest(refusal.errno));
                 return Err(refusal);
             }
         };
@@ -228,16 +228,16 @@ impl Session {
     }
 
     fn refuse_second(&mut self, at: u64) -> Outcome<usize> {
-        self.refuse(Refused::Rest);
+        self.refuse(Refused::Rest(Errno::EINVAL));
         Err(second_document(at))
     }
 
     fn write_stream(&mut self, data: &[u8]) -> Outcome<usize> {
-        if self.refused != Refused::Nothing {
+        if let Refused::Line(errno) | Refused::Rest(errno) = self.refused {
             if data.ends_with(b"\n") {
                 self.refused = Refused::Nothing;
             }
-            return Err(Refusal::again(Errno::EINVAL));
+            return Err(Refusal::again(errno));
         }
         let before = self.pushed;
         self.push(data);
@@ -260,7 +260,7 @@ impl Session {
                         return Ok((good - before) as usize);
                     }
                     if !data.ends_with(b"\n") {
-                        self.refused = Refused::Line;
+                        self.refused = Refused::Line(refusal.errno);
                     }
                     return Err(refusal);
                 }
@@ -292,8 +292,9 @@ impl Session {
                 Ok(())
             }
             Err(error) => {
-                self.refuse(Refused::Rest);
-                Err(Refusal::of(Errno::from(&error), &error, self.base))
+                let refusal = Refusal::of(Errno::from(&error), &error, self.base);
+                self.refuse(Refused::Rest(refusal.errno));
+                Err(refusal)
             }
         }
     }

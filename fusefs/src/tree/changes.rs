@@ -123,7 +123,7 @@ impl Tree {
         self.permit(target, Want::Write)?;
         let pool = target.pool()?;
         let delivered = deliver_draft(&pool, sort, &target.filter.tags, &content)
-            .map_err(|refusal| refuse(target, to, caller.tid, refusal))?;
+            .map_err(|refusal| refuse(target, to, caller.tid, refusal.of_rename()))?;
         match delivered {
             Some(seq) => self.shelf.deliver(node, kept(content), seq),
             None => self.shelf.reset(node, false),

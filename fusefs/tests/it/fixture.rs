@@ -203,11 +203,6 @@ fn watchdog(mountpoint: PathBuf) -> Sender<()> {
     alive
 }
 
-pub(crate) fn has(program: &str) -> bool {
-    let found = Command::new("sh").arg("-c").arg(format!("command -v {program}")).output();
-    found.is_ok_and(|o| o.status.success())
-}
-
 pub(crate) fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(path).unwrap()
 }

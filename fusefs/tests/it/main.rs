@@ -12,6 +12,7 @@ mod reading;
 mod regressions;
 mod scale;
 mod streams;
+mod tools_writing;
 mod views;
 mod writing;
 mod xattrs;

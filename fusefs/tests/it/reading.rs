@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::fixture::{Fixture, append, has, read};
+use crate::fixture::{Fixture, append, read};
 
 #[test]
 fn messages_are_files_with_true_sizes() {
@@ -45,9 +45,7 @@ fn a_listing_shows_messages_and_nothing_else() {
         f.sh("cp -a docs $ROOT/copy && ls $ROOT/copy | wc -l && diff -r docs $ROOT/copy").ok(),
         "4\n"
     );
-    if has("jq") {
-        assert_eq!(f.sh("jq -s length docs/*").ok(), "4\n");
-    }
+    assert_eq!(f.sh("jq -s length docs/*").ok(), "4\n");
 }
 
 #[test]
