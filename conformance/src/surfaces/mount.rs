@@ -170,6 +170,37 @@ fn try_write_file(path: &Path, flush: bool, pieces: &[&[u8]]) -> Result<u64, Fai
         .ok_or_else(|| Failure::Broken(format!("{RECEIPT}={receipt:?}")))
 }
 
+/// The other views of a directory must show what its `tail` has given: its `log` the same lines, its listing the same seqs.
+fn check_views(dir: &Path, since_seq: u64, messages: &[Message]) -> Result<(), Failure> {
+    let log = fs::read(dir.join("log")).map_err(of_io)?;
+    let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let logged = lines.map(Message::parse).collect::<Result<Vec<_>, _>>()?;
+    let numbers: Vec<u64> = logged.iter().map(|message| message.seq).collect();
+    let same = |(one, other): (&Message, &Message)| one.seq == other.seq && one.text == other.text;
+    let logged: Vec<_> = logged.iter().filter(|message| message.seq >= since_seq).collect();
+    if logged.len() != messages.len() || !logged.into_iter().zip(messages).all(same) {
+        return Err(format!("log has {numbers:?}, tail {} others", messages.len()).into());
+    }
+    let mut listed = Vec::new();
+    for name in names_in(dir)? {
+        let number = name.parse::<u64>().map_err(|_| format!("{name:?} is listed"))?;
+        listed.push(number);
+    }
+    listed.sort_unstable();
+    if listed != numbers {
+        return Err(format!("the listing has {listed:?}, log {numbers:?}").into());
+    }
+    Ok(())
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, Failure> {
+    let name = |entry: io::Result<fs::DirEntry>| {
+        entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    };
+    let names: io::Result<Vec<_>> = fs::read_dir(dir).map_err(of_io)?.map(name).collect();
+    names.map_err(of_io)
+}
+
 /// The facts of the pool with this directory.
 fn info(pool: &Path) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
     let facts = fs::read(pool.join("info.json")).map_err(of_io)?;
@@ -231,8 +262,12 @@ impl Surface for Mount {
             }
             Action::Get { pool, seq } => self.get(pool, *seq),
             Action::Tail { pool, from, max, timeout_ms } => {
-                let mut stream = Stream::open(&self.tagged(pool, &from.tags)?, from.since_seq)?;
-                stream.read(*max, *timeout_ms)
+                let dir = self.tagged(pool, &from.tags)?;
+                let messages = Stream::open(&dir, from.since_seq)?.read(*max, *timeout_ms)?;
+                if max.is_none() {
+                    check_views(&dir, from.since_seq.unwrap_or(0), &messages)?;
+                }
+                Ok(Got::Messages(messages))
             }
             Action::OpenTail { pool, reader, from } => {
                 let stream = Stream::open(&self.tagged(pool, &from.tags)?, from.since_seq)?;
@@ -241,18 +276,13 @@ impl Surface for Mount {
             }
             Action::ReadTail { reader, max, timeout_ms } => {
                 let stream = self.readers.get_mut(reader).ok_or_else(|| no_reader(reader))?;
-                stream.read(*max, *timeout_ms)
+                stream.read(*max, *timeout_ms).map(Got::Messages)
             }
             Action::CloseTail { reader } => {
                 self.readers.remove(reader).map(|_| Got::Done).ok_or_else(|| no_reader(reader))
             }
             Action::ListPools => {
-                let root = self.root(DEFAULT_POOL_SIZE_BYTES)?;
-                let name = |entry: io::Result<fs::DirEntry>| {
-                    entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
-                };
-                let entries = fs::read_dir(root).map_err(of_io)?;
-                let mut names = entries.map(name).collect::<io::Result<Vec<_>>>().map_err(of_io)?;
+                let mut names = names_in(&self.root(DEFAULT_POOL_SIZE_BYTES)?)?;
                 names.sort();
                 Ok(Got::Names(names))
             }

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 
 use super::of_io;
 use crate::envelope::Message;
-use crate::outcome::{Failure, Got};
+use crate::outcome::Failure;
 
 const READ_BYTES: usize = 256 << 10;
 
@@ -42,7 +42,7 @@ impl Stream {
         &mut self,
         max: Option<u64>,
         timeout_ms: Option<u64>,
-    ) -> Result<Got, Failure> {
+    ) -> Result<Vec<Message>, Failure> {
         let mut messages = Vec::new();
         while max.is_none_or(|max| (messages.len() as u64) < max) {
             let deadline = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
@@ -51,7 +51,7 @@ impl Stream {
                 None => break,
             }
         }
-        Ok(Got::Messages(messages))
+        Ok(messages)
     }
 
     fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Message>, Failure> {
