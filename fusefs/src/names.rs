@@ -135,6 +135,7 @@ mod tests {
         assert_eq!(of("-1.json"), Meaning::Writable(Sort::Document));
     }
 
+    /// SEMANTICS: Staging names are delivered by rename
     #[test]
     fn staging_names_are_drafts() {
         for name in
@@ -155,6 +156,7 @@ mod tests {
         assert_eq!((of("tags"), of("since")), (Meaning::Tags, Meaning::Since));
     }
 
+    /// SEMANTICS: tags is the pool seen through tags
     #[test]
     fn in_a_tags_directory_most_names_are_further_tags() {
         let of = |name: &str| meaning_among_tags(OsStr::new(name));

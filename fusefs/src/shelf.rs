@@ -371,6 +371,7 @@ mod tests {
         format!("x{i}.json").into()
     }
 
+    /// SEMANTICS: A written name goes on as a regular file
     #[test]
     fn only_so_many_names_are_kept_and_the_newest_ones() {
         let shelf = Shelf::default();
@@ -399,6 +400,7 @@ mod tests {
         assert_eq!(shelf.facts(node).err(), Some(Errno::ESTALE));
     }
 
+    /// SEMANTICS: Staging names are delivered by rename
     #[test]
     fn drafts_are_written_at_offsets_and_bounded() {
         let shelf = Shelf::default();
@@ -412,6 +414,27 @@ mod tests {
         assert_eq!(shelf.write_draft(node, Some(99), b"xy", 100), Err(Errno::EFBIG));
         shelf.unlink(1, OsStr::new(".x")).expect("unlink");
         assert_eq!(lock(&shelf.state).draft_bytes, 0);
+    }
+
+    /// SEMANTICS: Staging names are delivered by rename
+    #[test]
+    fn closed_drafts_are_bounded() {
+        let shelf = Shelf::default();
+        let draft = |i: usize| {
+            let node = shelf.find_or_create(1, OsStr::new(&format!(".d{i}")), MAKER);
+            shelf.reset(node, true);
+            shelf.open(node).expect("open");
+            shelf.write_draft(node, None, b"draft", 100).expect("write");
+            node
+        };
+        let open = draft(0);
+        (1..1000).for_each(|i| shelf.close(draft(i)));
+        assert!(shelf.find(1, OsStr::new(".d1")).is_none());
+        assert!(shelf.find(1, OsStr::new(".d999")).is_some());
+        assert!(shelf.facts(open).is_ok(), "what is open stays");
+        let state = lock(&shelf.state);
+        assert!(state.nodes.len() <= MAX_DRAFTS + 1);
+        assert_eq!(state.nodes.values().map(Node::kept).sum::<usize>(), state.draft_bytes);
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    /// SEMANTICS: O_SYNC and fsync mean on disk
     #[test]
     fn all_that_come_while_one_sync_goes_on_share_the_next() {
         let syncs = Arc::new(Syncs::default());

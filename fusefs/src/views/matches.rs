@@ -325,6 +325,7 @@ mod tests {
         }
     }
 
+    /// SEMANTICS: A filtered log is a true file
     #[test]
     fn the_text_is_what_a_plain_list_of_matches_says_while_the_ring_turns() {
         let (_dir, pool) = pool(256 << 10);

@@ -15,6 +15,7 @@ fn child_that_syncs_without_end() {
     while pool.append::<&str>(b"{\"child\":true}", &[], Durability::Flush).is_ok() {}
 }
 
+/// SEMANTICS: O_SYNC and fsync mean on disk
 #[test]
 fn a_slow_sync_holds_up_nobody_else() {
     let f = Fixture::sized(8 << 20);

@@ -22,6 +22,7 @@ fn refused(f: &Fixture, script: &str) -> Value {
     after.remove(0)
 }
 
+/// SEMANTICS: errors tells why
 #[test]
 fn each_refusal_is_told_with_name_program_place_and_reason() {
     let f = Fixture::sized(64 << 10);
@@ -88,6 +89,7 @@ fn each_refusal_is_told_with_name_program_place_and_reason() {
     }
 }
 
+/// SEMANTICS: errors tells why
 #[test]
 fn a_close_that_nobody_looks_at_is_told_too() {
     let f = Fixture::new();
@@ -103,6 +105,7 @@ fn a_close_that_nobody_looks_at_is_told_too() {
     crate::fixture::wait_for("the line", || errors(&f).len() == 3);
 }
 
+/// SEMANTICS: errors tells why
 #[test]
 fn errors_is_a_true_file_and_not_listed() {
     let f = Fixture::new();
@@ -123,6 +126,7 @@ fn errors_is_a_true_file_and_not_listed() {
     }
 }
 
+/// SEMANTICS: errors tells why
 #[test]
 fn tail_f_of_errors_shows_each_refusal_while_old_ones_are_forgotten() {
     let f = Fixture::new();

@@ -11,6 +11,7 @@ fn fill(f: &Fixture, n: usize) {
     }
 }
 
+/// SEMANTICS: log is a true file
 #[test]
 fn the_log_is_a_true_file() {
     let f = Fixture::new();
@@ -78,6 +79,7 @@ fn check_lines(text: &str, after: &mut u64) {
     }
 }
 
+/// SEMANTICS: An open log outlives its oldest messages
 #[test]
 fn under_eviction_no_line_is_torn_and_no_size_shrinks() {
     let f = Fixture::sized(64 << 10);
@@ -118,6 +120,7 @@ fn under_eviction_no_line_is_torn_and_no_size_shrinks() {
     assert_eq!(again, text[text.len() - 100..]);
 }
 
+/// SEMANTICS: An open log outlives its oldest messages
 #[test]
 fn tail_f_survives_eviction() {
     let f = Fixture::sized(64 << 10);
@@ -139,4 +142,17 @@ fn tail_f_survives_eviction() {
     assert_eq!(std::fs::read_to_string(f.root.path().join("err")).unwrap(), "");
     tail.signal(15);
     tail.ends_soon();
+}
+
+/// SEMANTICS: log is a true file
+#[test]
+fn the_log_is_mapped_privately_only() {
+    let f = Fixture::new();
+    fill(&f, 3);
+    for (flags, outcome) in [("MAP_SHARED", "ENODEV\n"), ("MAP_PRIVATE", "mapped\n")] {
+        let script = format!(
+            "import errno, mmap\nf = open('docs/log','rb')\ntry: mmap.mmap(f.fileno(), 0, flags=mmap.{flags}, prot=mmap.PROT_READ); print('mapped')\nexcept OSError as e: print(errno.errorcode[e.errno])"
+        );
+        assert_eq!(f.sh(&format!("python3 -c \"{script}\"")).ok(), outcome);
+    }
 }

@@ -11,6 +11,7 @@ mod pools;
 mod reading;
 mod regressions;
 mod scale;
+mod semantics;
 mod streams;
 mod tools_writing;
 mod views;

@@ -3,6 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::fixture::{Fixture, append};
 
+/// SEMANTICS: Pools are directories
 #[test]
 fn mkdir_rmdir_and_mv_create_delete_and_rename_pools() {
     let f = Fixture::sized(2 << 20);
@@ -18,6 +19,7 @@ fn mkdir_rmdir_and_mv_create_delete_and_rename_pools() {
     assert_ne!(f.sh("rmdir gone").code, Some(0));
 }
 
+/// SEMANTICS: Pools are directories
 #[test]
 fn a_pool_with_open_files_is_busy() {
     let f = Fixture::new();
@@ -26,6 +28,7 @@ fn a_pool_with_open_files_is_busy() {
     f.sh("rmdir docs").ok();
 }
 
+/// SEMANTICS: Pools of other programs appear and vanish at once
 #[test]
 fn pools_of_other_programs_appear_and_vanish_at_once() {
     let f = Fixture::new();
@@ -62,6 +65,7 @@ fn owner_mode_and_times_come_from_the_pool() {
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
 }
 
+/// SEMANTICS: Pools are directories
 #[test]
 fn a_damaged_pool_is_listed_fails_inside_and_can_be_removed() {
     let f = Fixture::new();
@@ -76,6 +80,7 @@ fn a_damaged_pool_is_listed_fails_inside_and_can_be_removed() {
     assert_eq!(f.sh("ls").ok(), "docs\n");
 }
 
+/// SEMANTICS: Pools are directories
 #[test]
 fn the_root_holds_pools_and_nothing_else() {
     let f = Fixture::new();
@@ -89,6 +94,7 @@ fn the_root_holds_pools_and_nothing_else() {
     assert!(f.sh("df . && stat -f .").ok().contains("/pools "));
 }
 
+/// SEMANTICS: Pools are directories
 #[test]
 fn whoever_is_in_a_pools_directory_keeps_a_path() {
     let f = Fixture::new();

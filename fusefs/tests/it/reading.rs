@@ -2,6 +2,7 @@ use std::fs;
 
 use crate::fixture::{Fixture, append, read};
 
+/// SEMANTICS: A message is a read-only file
 #[test]
 fn messages_are_files_with_true_sizes() {
     let f = Fixture::new();
@@ -34,6 +35,7 @@ fn an_empty_pool_has_no_first_and_latest() {
     assert_eq!(f.sh("ls -A docs").ok(), "");
 }
 
+/// SEMANTICS: A listing shows the messages and nothing else
 #[test]
 fn a_listing_shows_messages_and_nothing_else() {
     let f = Fixture::new();
@@ -48,6 +50,7 @@ fn a_listing_shows_messages_and_nothing_else() {
     assert_eq!(f.sh("jq -s length docs/*").ok(), "4\n");
 }
 
+/// SEMANTICS: A message is a read-only file
 #[test]
 fn messages_and_views_cannot_be_changed() {
     let f = Fixture::new();
@@ -76,6 +79,7 @@ fn messages_and_views_cannot_be_changed() {
     assert_eq!(f.data(), ["{\"a\":1}"]);
 }
 
+/// SEMANTICS: A message is a read-only file
 #[test]
 fn evicted_messages_are_gone() {
     let f = Fixture::sized(64 << 10);
@@ -94,6 +98,7 @@ fn evicted_messages_are_gone() {
     assert_eq!(f.sh("ls docs | wc -l").ok().trim(), pool.bounds().unwrap().count().to_string());
 }
 
+/// SEMANTICS: A message is a read-only file
 #[test]
 fn mapped_and_partial_reads_work() {
     let f = Fixture::new();

@@ -1,5 +1,6 @@
 use crate::fixture::{Fixture, append};
 
+/// SEMANTICS: A listing shows the messages and nothing else
 #[test]
 fn a_hundred_thousand_messages_are_listed_completely() {
     let f = Fixture::sized(32 << 20);
@@ -19,6 +20,7 @@ fn a_hundred_thousand_messages_are_listed_completely() {
     assert_eq!(f.sh("ls -U docs | head -n 102000 | tail -n 1").ok(), "102000\n");
 }
 
+/// SEMANTICS: A listing shows the messages and nothing else
 #[test]
 fn listings_are_whole_while_messages_come_and_go() {
     let f = Fixture::sized(256 << 10);

@@ -11,6 +11,7 @@ fn blocks(running: &Running) {
     wait_for("the reader to block", || is_blocked(running.0.id()));
 }
 
+/// SEMANTICS: tail and follow never end
 #[test]
 fn tail_starts_with_the_oldest_and_follow_with_the_next() {
     let f = Fixture::new();
@@ -31,6 +32,7 @@ fn tail_starts_with_the_oldest_and_follow_with_the_next() {
     assert_eq!(all, expected);
 }
 
+/// SEMANTICS: tail and follow never end
 #[test]
 fn signals_end_a_blocked_reader() {
     let f = Fixture::new();
@@ -88,6 +90,7 @@ fn idle_readers_neither_block_nor_cost() {
     }
 }
 
+/// SEMANTICS: tail and follow never end
 #[test]
 fn small_seeks_back_work() {
     let f = Fixture::new();
@@ -112,6 +115,7 @@ fn small_seeks_back_work() {
     assert_eq!(f.sh(&format!("python3 -c \"{pread}\"")).ok(), "True True True\n");
 }
 
+/// SEMANTICS: tail and follow never end
 #[test]
 fn only_whole_lines_come_however_small_the_buffer() {
     let f = Fixture::new();
@@ -159,6 +163,7 @@ print(select.select([open('docs/log')], [], [], 0)[0] != [])
     assert_eq!(f.sh("timeout 30 python3 $ROOT/poll.py").ok(), expected);
 }
 
+/// SEMANTICS: tail and follow never end
 #[test]
 fn a_removed_pool_ends_the_stream() {
     let f = Fixture::new();

@@ -320,6 +320,7 @@ fn errors(f: &Fixture) -> usize {
     read(f.docs().join("errors")).lines().count()
 }
 
+/// SEMANTICS: Programs append as they write files
 #[test]
 fn every_program_appends_what_is_right_and_says_what_is_wrong() {
     const SIDE_BY_SIDE: usize = 6;
@@ -349,6 +350,7 @@ fn complaints(tool: &Tool) -> Vec<String> {
     wrong
 }
 
+/// SEMANTICS: A written name goes on as a regular file
 #[test]
 fn cp_onto_one_name_appends_each_time() {
     let f = Fixture::new();
@@ -387,6 +389,7 @@ s.serve_forever()";
     assert_eq!(f.data(), ["{\"a\":1}", "{\"a\":1}"]);
 }
 
+/// SEMANTICS: Offsets and flags mean nothing when one appends
 #[test]
 fn every_flag_of_open_appends_and_mapping_is_refused() {
     let f = Fixture::new();

@@ -26,6 +26,7 @@ fn tagged() -> Fixture {
     f
 }
 
+/// SEMANTICS: tags is the pool seen through tags
 #[test]
 fn a_tags_directory_shows_its_messages_in_every_view() {
     let f = tagged();
@@ -74,6 +75,7 @@ fn a_tags_directory_shows_its_messages_in_every_view() {
     }
 }
 
+/// SEMANTICS: tags is the pool seen through tags
 #[test]
 fn what_is_written_in_a_tags_directory_gets_the_tags() {
     let f = Fixture::new();
@@ -109,6 +111,7 @@ fn what_is_written_in_a_tags_directory_gets_the_tags() {
     assert_eq!(f.data().len(), 10);
 }
 
+/// SEMANTICS: tags is the pool seen through tags
 #[test]
 fn tags_lists_the_tags_of_what_is_retained() {
     let f = tagged();
@@ -133,6 +136,7 @@ fn tags_lists_the_tags_of_what_is_retained() {
     assert!(f.sh("ls -d docs/tags/$(printf '\\xff')").err.contains("No such file"));
 }
 
+/// SEMANTICS: tags is the pool seen through tags
 #[test]
 fn a_filtered_stream_waits_for_its_own_messages() {
     let f = tagged();
@@ -155,6 +159,7 @@ fn a_filtered_stream_waits_for_its_own_messages() {
     tail.ends_soon();
 }
 
+/// SEMANTICS: A filtered log is a true file
 #[test]
 fn a_filtered_log_under_eviction_is_exact_and_tail_f_loses_nothing() {
     let f = Fixture::sized(128 << 10);
@@ -190,6 +195,7 @@ fn a_filtered_log_under_eviction_is_exact_and_tail_f_loses_nothing() {
     tail.ends_soon();
 }
 
+/// SEMANTICS: since is the pool from a time on
 #[test]
 fn a_time_directory_shows_what_is_not_older() {
     let f = Fixture::new();
@@ -233,6 +239,7 @@ fn a_time_directory_shows_what_is_not_older() {
     );
 }
 
+/// SEMANTICS: Streams, links and controls can be listed
 #[test]
 fn show_streams_lists_what_else_there_is() {
     let f = Fixture::with(|options| options.show_streams = true);
@@ -250,6 +257,7 @@ fn show_streams_lists_what_else_there_is() {
     );
 }
 
+/// SEMANTICS: A filtered log is a true file
 #[test]
 fn a_long_look_for_tags_holds_up_nobody_else() {
     let f = Fixture::sized(64 << 20);

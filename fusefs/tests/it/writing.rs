@@ -20,6 +20,7 @@ fn fails(f: &Fixture, script: &str, expected: &[&str]) {
 
 const A: &str = "{\"a\":1}";
 
+/// SEMANTICS: A name in .json takes one document
 #[test]
 fn ordinary_tools_append_exactly_one_message() {
     let f = Fixture::new();
@@ -55,6 +56,7 @@ fn ordinary_tools_append_exactly_one_message() {
     }
 }
 
+/// SEMANTICS: A written name goes on as a regular file
 #[test]
 fn a_written_name_goes_on_as_a_regular_file() {
     let f = Fixture::new();
@@ -74,6 +76,7 @@ fn a_written_name_goes_on_as_a_regular_file() {
     assert_eq!(f.sh("ls docs").ok(), "1\n2\n");
 }
 
+/// SEMANTICS: Any other name takes a stream of documents
 #[test]
 fn a_stream_delivers_each_document_at_once() {
     let f = Fixture::new();
@@ -96,6 +99,7 @@ fn a_stream_delivers_each_document_at_once() {
     );
 }
 
+/// SEMANTICS: What is no JSON object fails where the writer looks
 #[test]
 fn invalid_json_fails_the_write_where_shells_look() {
     let f = Fixture::new();
@@ -124,6 +128,7 @@ fn invalid_json_fails_the_write_where_shells_look() {
     }
 }
 
+/// SEMANTICS: What is no JSON object fails where the writer looks
 #[test]
 fn an_unfinished_document_fails_the_close() {
     let f = Fixture::new();
@@ -142,6 +147,7 @@ fn an_unfinished_document_fails_the_close() {
     }
 }
 
+/// SEMANTICS: A name in .json takes one document
 #[test]
 fn a_document_in_pieces_from_several_processes_is_one_message() {
     let f = Fixture::new();
@@ -156,6 +162,7 @@ fn a_document_in_pieces_from_several_processes_is_one_message() {
     appends(&f, "{ /bin/echo '{\"a\":'; /bin/echo '1}'; } >> docs/in", &[A]);
 }
 
+/// SEMANTICS: What is no JSON object fails where the writer looks
 #[test]
 fn after_a_refusal_nothing_of_that_document_is_appended() {
     let f = Fixture::new();
@@ -176,6 +183,7 @@ fn after_a_refusal_nothing_of_that_document_is_appended() {
     assert_eq!(f.sh(&format!("python3 -c \"{script}\"")).ok(), "7\n22\n8\n");
 }
 
+/// SEMANTICS: What is no JSON object fails where the writer looks
 #[test]
 fn a_message_larger_than_the_pool_is_efbig() {
     let f = Fixture::sized(64 << 10);
@@ -204,6 +212,7 @@ fn large_messages_arrive_whole() {
     assert_eq!(f.sh("cmp docs/x.json docs/1.json && cat docs/in | wc -c").ok(), "3000009\n");
 }
 
+/// SEMANTICS: Staging names are delivered by rename
 #[test]
 fn staging_names_are_delivered_by_rename() {
     let f = Fixture::new();
@@ -230,6 +239,7 @@ fn staging_names_are_delivered_by_rename() {
     );
 }
 
+/// SEMANTICS: O_SYNC and fsync mean on disk
 #[test]
 fn sync_writes_are_durable() {
     let f = Fixture::new();

@@ -4,6 +4,7 @@ use plasmite_core::Durability;
 
 use crate::fixture::{Fixture, append};
 
+/// SEMANTICS: Messages have extended attributes
 #[test]
 fn a_message_tells_its_seq_time_and_tags() {
     let f = Fixture::new();
@@ -23,6 +24,7 @@ fn a_message_tells_its_seq_time_and_tags() {
     assert_eq!(f.sh("getfattr -m - docs docs/log docs/errors docs/info.json").ok(), "");
 }
 
+/// SEMANTICS: The receipt is an extended attribute
 #[test]
 fn the_receipt_of_a_written_name_is_the_seq_of_its_last_message() {
     let f = Fixture::new();
@@ -43,6 +45,7 @@ print(os.listxattr('docs/in'))";
     assert_eq!(f.sh("getfattr --only-values -n user.plasmite.seq docs/x.json").ok(), "6");
 }
 
+/// SEMANTICS: Messages have extended attributes
 #[test]
 fn sizes_and_errors_of_extended_attributes_are_as_the_manual_says() {
     let f = Fixture::new();
@@ -72,6 +75,7 @@ for p in [b'docs/1', b'docs/log', b'docs', b'.']:
     assert!(f.sh("setfattr -n user.a -v b docs/x.json").err.contains("not supported"));
 }
 
+/// SEMANTICS: Messages have extended attributes
 #[test]
 fn a_long_listing_asks_for_extended_attributes_once() {
     let f = Fixture::new();
