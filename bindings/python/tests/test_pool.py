@@ -275,11 +275,14 @@ class GetTest(PoolTestCase):
                 os.setgid(65534)
                 os.setuid(65534)
                 pool = self.client.open_pool("docs")
-                if [m.data for m in pool.tail(timeout_ms=10)] == [{"n": 1}]:
-                    try:
-                        pool.append({})
-                    except PermissionDeniedError:
-                        status = 0
+                self.assertEqual([m.data for m in pool.tail(timeout_ms=10)], [{"n": 1}])
+                with self.assertRaises(PermissionDeniedError) as appending:
+                    pool.append({})
+                self.assertEqual(appending.exception.path, str(self.dir / "docs.plasmite"))
+                with self.assertRaises(PermissionDeniedError) as creating:
+                    self.client.create_pool("new")
+                self.assertIn(str(self.dir), str(creating.exception.path))
+                status = 0
             finally:
                 os._exit(status)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
