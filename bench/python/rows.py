@@ -81,7 +81,7 @@ def wake(path: str, count: int) -> float:
         for message in tail:
             now = time.monotonic_ns()
             delays.append(now - message.data["t"])
-    return statistics.median(delays)
+    return float(statistics.median(delays))
 
 
 if __name__ == "__main__":

@@ -121,3 +121,24 @@ fn the_library_exports_what_the_header_declares_and_nothing_else() {
     assert!(declared.len() > 20, "{declared:?}");
     assert_eq!(exported, declared);
 }
+
+#[test]
+fn every_function_that_does_something_catches_panics() {
+    // The functions whose bodies run behind the guard, or that have nothing in them to panic.
+    let guarded = ["fallible(out_err", "infallible(", "free(", "obtain(", "open("];
+    let harmless = ["plsm_version", "plsm_abi_version"];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    for file in std::fs::read_dir(src).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for function in text.split("extern \"C\" fn ").skip(1) {
+            let name = function.split('(').next().unwrap();
+            let (_, from_body) = function.split_once('{').unwrap();
+            let body = from_body.split("\n}\n").next().unwrap();
+            let is_guarded = guarded.iter().any(|guard| body.contains(guard));
+            assert!(is_guarded || harmless.contains(&name), "{name} runs without the guard");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}

@@ -92,7 +92,8 @@ fn sdk_in(dir: &str) -> Result<(), String> {
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
-    cargo("library to measure", &["build", "--quiet", "--release", "-p", "plasmite", "--lib"]).run()?;
+    cargo("library to measure", &["build", "--quiet", "--release", "-p", "plasmite", "--lib"])
+        .run()?;
     let base = ["run", "--quiet", "--release", "-p", "plasmite-bench", "--"];
     args.iter().fold(cargo("benchmark", &base), Step::arg).run()
 }

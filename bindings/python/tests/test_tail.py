@@ -157,6 +157,21 @@ class TailTest(PoolTestCase):
             took = time.monotonic() - start
             self.assertTrue(least <= took <= most, (speed, took))
 
+    def test_a_very_slow_replay_waits(self) -> None:
+        pool = self.pool()
+        pool.append({})
+        time.sleep(0.001)
+        pool.append({})
+        replay = pool.replay(1e-300, timeout_ms=0)
+        self.assertEqual(next(replay).seq, 1)
+
+        def stop(*_: object) -> None:
+            raise TimeoutError
+
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, stop))
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        self.assertRaises(TimeoutError, next, replay)
+
     def test_raw_streams(self) -> None:
         pool = self.pool()
         append_some(pool, 3)

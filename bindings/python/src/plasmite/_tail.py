@@ -171,6 +171,9 @@ class AsyncTail(AsyncIterator[Message]):
         self.close()
 
 
+_LONGEST_SLEEP = 24 * 3600
+
+
 def replayed(tail: Tail, speed: float) -> Iterator[Message]:
     """The messages of a tail in their original rhythm, ``speed`` times as fast."""
     start = first = None
@@ -180,7 +183,8 @@ def replayed(tail: Tail, speed: float) -> Iterator[Message]:
             if start is None or first is None:
                 start, first = time.monotonic(), at
             # Each message is due at its own time after the first: lateness does not add up.
-            delay = start + (at - first) / 1e9 / speed - time.monotonic()
-            if delay > 0:
-                time.sleep(delay)
+            due = start + (at - first) / 1e9 / speed
+            while (delay := due - time.monotonic()) > 0:
+                # time.sleep refuses what no clock can count.
+                time.sleep(min(delay, _LONGEST_SLEEP))
             yield message
