@@ -32,9 +32,13 @@ def write(directory: str, writer: int) -> None:
 class TogetherTest(PoolTestCase):
     def compiled_reader(self) -> Path:
         """The C example of the repository, which prints a pool's messages as they come."""
-        program, ffi = self.dir / "follow", REPOSITORY / "ffi"
-        compiler: list[str | Path] = ["cc", "-I", ffi / "include", ffi / "examples" / "follow.c", library()]
-        subprocess.run([*compiler, f"-Wl,-rpath,{library().parent}", "-o", program], check=True)
+        program, ffi, folder = self.dir / "follow", REPOSITORY / "ffi", self.dir / "lib"
+        folder.mkdir()
+        # The name to link by, and the name to load by; a wheel has only the first.
+        for name in ("libplasmite.so", "libplasmite.so.1"):
+            folder.joinpath(name).symlink_to(library())
+        compiler: list[str | Path] = ["cc", "-I", ffi / "include", ffi / "examples" / "follow.c", "-L", folder]
+        subprocess.run([*compiler, "-lplasmite", f"-Wl,-rpath,{folder}", "-o", program], check=True)
         return program
 
     def mount(self, pools: Path) -> Path:
