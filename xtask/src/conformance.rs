@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<(), String> {
     manifests()?.iter().fold(play, Step::arg).run()
 }
 
-fn manifests() -> Result<Vec<PathBuf>, String> {
+pub(crate) fn manifests() -> Result<Vec<PathBuf>, String> {
     let dir = root().join("conformance/manifests");
     let entries = fs::read_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::conformance;
 use crate::run::{Step, cargo, root};
 
 const PROJECT: &str = "bindings/python";
@@ -111,17 +112,23 @@ pub(crate) fn test_installed(sdk: &Path) -> Result<(), String> {
         .run()?;
     let install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps"];
     Step::new("the wheel's installation", venv.join("bin/python3"), &install).arg(&wheel).run()?;
-    let run = |name, args: &[&str]| {
+    let with_wheel = |name, args: &[&str]| {
         Step::new(name, venv.join("bin/python3"), args)
             .dir(PROJECT)
             .without_env("PLASMITE_LIB_DIR")
             // cargo names target/debug here for what it runs, this task for instance.
             .without_env("LD_LIBRARY_PATH")
             .env("PLASMITE_BIN", venv.join("bin/plasmite"))
-            .run()
     };
-    run("Python tests of the installed wheel", &TESTS)?;
-    run("conformance through the installed wheel", &CONFORMANCE)?;
+    with_wheel("Python tests of the installed wheel", &TESTS).run()?;
+    eprintln!("── conformance through the installed wheel");
+    for manifest in conformance::manifests()? {
+        with_wheel("conformance through the installed wheel", &CONFORMANCE[..1])
+            .silent()
+            .arg(&manifest)
+            .run()
+            .map_err(|why| format!("{}: {why}", manifest.display()))?;
+    }
     Tools::new()?
         .python("tests of the distribution", &DISTRIBUTION_TESTS)
         .env("PLASMITE_SDK_DIR", sdk)
