@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_millis(80);
 const LINGER: Duration = Duration::from_secs(2);
 /// An INTERRUPT may come before the other worker has got the read so far that it waits. So long it is waited for.
 const GRACE: Duration = Duration::from_millis(10);
+/// No read is tried for so long.
+const TRYING: Duration = Duration::from_secs(1);
 
 /// Whether the library's log of requests comes to us.
 static LISTENING: AtomicBool = AtomicBool::new(false);
@@ -141,6 +143,7 @@ impl Interrupts {
     /// The kernel interrupts a request. It is answered before this returns, if it is a read that waits.
     fn interrupted(self: &Arc<Self>, request: u64) {
         let end = Instant::now() + GRACE;
+        let mut found = false;
         let mut state = lock(&self.state);
         loop {
             if let Some((id, cancel)) = state
@@ -153,8 +156,15 @@ impl Interrupts {
                     return self.forget(id);
                 }
                 // It is being tried at this moment: it is answered, or found again.
+                found = true;
                 std::thread::sleep(Duration::from_micros(50));
                 state = lock(&self.state);
+                if Instant::now() < end + TRYING {
+                    continue;
+                }
+            }
+            if found && !state.requests.contains_key(&request) {
+                return;
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {

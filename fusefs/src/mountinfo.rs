@@ -18,6 +18,8 @@ pub(crate) struct Mounted {
     pub(crate) fs_type: String,
     /// The source: for ours, the pool directory.
     pub(crate) source: String,
+    /// The user who mounted, for FUSE file systems.
+    pub(crate) user: Option<u32>,
 }
 
 impl Mounted {
@@ -57,7 +59,13 @@ fn parse_line(line: &[u8]) -> Option<Mounted> {
         minor,
         fs_type: text(rest.next()?),
         source: text(rest.next()?),
+        user: rest.next().and_then(user_id),
     })
+}
+
+fn user_id(options: &[u8]) -> Option<u32> {
+    let options = std::str::from_utf8(options).ok()?;
+    options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
 }
 
 fn text(field: &[u8]) -> String {
@@ -86,12 +94,13 @@ mod tests {
     #[test]
     fn lines_are_taken_apart() {
         let table = b"22 1 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n\
-            90 22 0:57 / /mnt/my\\040pools rw,nosuid,nodev - fuse.plasmite plasmite rw,user_id=0\n";
+            90 22 0:57 / /mnt/my\\040pools rw,nosuid,nodev - fuse.plasmite plasmite rw,user_id=7,group_id=0\n";
         let all: Vec<_> = parse(table).collect();
         assert_eq!(all.len(), 2);
         assert_eq!(all[1].target, Path::new("/mnt/my pools"));
         assert_eq!(all[1].minor, 57);
         assert!(all[1].is_ours());
+        assert_eq!((all[0].user, all[1].user), (None, Some(7)));
         assert!(!all[0].is_ours());
     }
 

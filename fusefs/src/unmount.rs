@@ -67,12 +67,20 @@ enum Left {
     Yes,
 }
 
+/// The mount at `target`, when it is one of this crate and may be unmounted by us.
 fn ours_at(target: &Path) -> Result<Mounted> {
-    mountinfo::at(target).filter(Mounted::is_ours).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "no pools are mounted there")
+    let Some(mounted) = mountinfo::at(target).filter(Mounted::is_ours) else {
+        return Err(Error::new(ErrorKind::NotFound, "no pools are mounted there")
             .with_path(target)
-            .with_hint("`findmnt -t fuse.plasmite` shows where pools are mounted")
-    })
+            .with_hint("`findmnt -t fuse.plasmite` shows where pools are mounted"));
+    };
+    let me = sys::euid();
+    if me != 0 && mounted.user.is_some_and(|user| user != me) {
+        return Err(Error::new(ErrorKind::Permission, "somebody else has mounted the pools there")
+            .with_path(target)
+            .with_hint("only the user who mounted, or root, may unmount"));
+    }
+    Ok(mounted)
 }
 
 /// True when the daemon is gone.
@@ -145,7 +153,7 @@ fn busy(target: &Path) -> Error {
     let rest = users.len().saturating_sub(SHOWN);
     let message = match (named.is_empty(), rest) {
         // Without root's rights the programs of others can't be looked at.
-        (true, _) => "programs of other users have files or directories of it open, or the mount is not yours".to_owned(),
+        (true, _) => "programs of other users have files or directories of it open".to_owned(),
         (false, 0) => format!("in use by {}", named.join(", ")),
         (false, rest) => format!("in use by {} and {rest} more", named.join(", ")),
     };
