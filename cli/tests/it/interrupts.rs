@@ -60,6 +60,7 @@ fn end(mut reader: Child) -> (i32, String) {
     (status.code().unwrap_or_else(|| 128 + status.signal().unwrap()), err)
 }
 
+/// SEMANTICS: Signals end a reader that waits
 #[test]
 fn every_signal_ends_every_blocked_reader_however_many_there_are() {
     if !have_fuse() {
@@ -100,6 +101,7 @@ fn readers_wait_where_signals_reach_them_also_after_others_were_interrupted() {
     }
 }
 
+/// SEMANTICS: Signals end a reader that waits
 #[test]
 fn signals_that_are_ignored_or_handled_do_what_they_do_elsewhere() {
     if !have_fuse() {
@@ -155,6 +157,7 @@ os._exit(4)";
     assert_eq!(sandbox.finish(command, b"").code, Some(137));
 }
 
+/// SEMANTICS: Signals end a reader that waits
 #[test]
 fn rmdir_and_unmount_are_end_of_file_and_the_daemons_death_is_an_error() {
     if !have_fuse() {
@@ -265,6 +268,7 @@ impl Drop for Terminal {
     }
 }
 
+/// SEMANTICS: Signals end a reader that waits
 #[test]
 fn keys_of_a_terminal_interrupt_quit_stop_and_go_on() {
     if !have_fuse() {

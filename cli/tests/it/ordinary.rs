@@ -49,6 +49,7 @@ fn an_ordinary_user_mounts_works_and_unmounts() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), expected), "{ran:?}");
 }
 
+/// SEMANTICS: Owner, group and mode are the pool file's
 #[test]
 fn an_unreadable_pool_is_not_read_even_when_the_mount_has_it_open() {
     let Some(ran) = run("

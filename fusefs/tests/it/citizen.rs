@@ -30,6 +30,7 @@ fn file(f: &Fixture, pool: &str) -> std::path::PathBuf {
     f.root.path().join("pools").join(format!("{pool}.plasmite"))
 }
 
+/// SEMANTICS: Owner, group and mode are the pool file's
 #[test]
 fn chmod_and_chown_of_a_pool_directory_act_on_the_pool_file() {
     let f = Fixture::new();
@@ -59,6 +60,7 @@ fn chmod_and_chown_of_a_pool_directory_act_on_the_pool_file() {
     assert_eq!(f.sh("truncate -s 0 docs").code, Some(1));
 }
 
+/// SEMANTICS: Owner, group and mode are the pool file's
 #[test]
 fn mkdir_honours_the_umask() {
     let f = Fixture::new();
@@ -73,6 +75,7 @@ fn mkdir_honours_the_umask() {
     assert_eq!(mode(f.mnt().join("p")), 0o750);
 }
 
+/// SEMANTICS: Other users see what the owner lets them
 #[test]
 fn other_users_are_kept_out_of_a_mount_that_is_not_theirs() {
     if !is_root() {
@@ -91,6 +94,7 @@ fn other_users_are_kept_out_of_a_mount_that_is_not_theirs() {
     assert_eq!(f.data().len(), 1);
 }
 
+/// SEMANTICS: Other users see what the owner lets them
 #[test]
 fn a_pool_made_through_a_shared_mount_belongs_to_its_maker() {
     if !is_root() {
@@ -136,6 +140,7 @@ fn a_pool_made_through_a_shared_mount_belongs_to_its_maker() {
     assert!(!file(&f, "hers").exists());
 }
 
+/// SEMANTICS: Other users see what the owner lets them
 #[test]
 fn permission_that_is_taken_back_ends_at_once_and_permission_given_comes_within_a_second() {
     if !is_root() {
@@ -159,6 +164,7 @@ fn permission_that_is_taken_back_ends_at_once_and_permission_given_comes_within_
     assert_ne!(f.sh_as(BOB, "cat $M/docs/1").code, Some(0));
 }
 
+/// SEMANTICS: Other users see what the owner lets them
 #[test]
 fn tools_that_set_attributes_work_for_every_user_of_a_shared_mount() {
     if !is_root() {
@@ -181,6 +187,7 @@ fn tools_that_set_attributes_work_for_every_user_of_a_shared_mount() {
     assert_eq!(f.data().len(), 7);
 }
 
+/// SEMANTICS: A read-only mount changes nothing
 #[test]
 fn a_read_only_mount_shows_everything_and_changes_nothing() {
     let root = tempfile::tempdir().unwrap();
@@ -240,6 +247,7 @@ fn a_read_only_mount_creates_no_pool_directory() {
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
+/// SEMANTICS: df shows the file system of the pool directory
 #[test]
 fn statfs_is_that_of_the_pool_directory() {
     let f = Fixture::new();

@@ -17,6 +17,7 @@ fn refused(result: plasmite_core::Result<Mount>, kind: ErrorKind, text: &str) {
     assert!(error.to_string().contains(text), "{error}");
 }
 
+/// SEMANTICS: Mounts do not overlap
 #[test]
 fn what_cannot_be_mounted_is_refused_with_a_reason() {
     let root = tempfile::tempdir().unwrap();
@@ -46,6 +47,7 @@ fn a_live_mount_is_busy_and_unmount_ends_it() {
     assert!(std::fs::read_dir(f.mnt()).unwrap().next().is_none());
 }
 
+/// SEMANTICS: Mounts do not overlap
 #[test]
 fn pools_are_not_mounted_inside_a_mount_of_pools() {
     let f = Fixture::new();
@@ -60,6 +62,7 @@ fn pools_are_not_mounted_inside_a_mount_of_pools() {
     assert_eq!(f.client().names().unwrap().len(), 1, "no pool came from the attempts");
 }
 
+/// SEMANTICS: Unmounting names those who stay
 #[test]
 fn an_unmount_of_a_busy_mount_names_the_programs_and_leaves_it_working() {
     let f = Fixture::new();
@@ -128,6 +131,7 @@ fn umount_from_outside_ends_the_wait_and_the_next_mount_stays() {
     }
 }
 
+/// SEMANTICS: A dead mount is cleared away
 #[test]
 fn a_dead_mount_is_cleared_by_the_next_one() {
     let root = tempfile::tempdir().unwrap();
