@@ -318,11 +318,7 @@ impl Surface for Command {
                 self.run(&["pool", "delete", "--", pool])?.lines()?;
                 Ok(Got::Deleted)
             }
-            Action::Spawn(_)
-            | Action::Race { .. }
-            | Action::CorruptHeader { .. }
-            | Action::PutFile { .. }
-            | Action::Chmod { .. } => Err(Failure::Broken("not for a surface".into())),
+            _ => Err(super::not_played_here(action)),
         }
     }
 

@@ -84,3 +84,8 @@ pub(crate) fn plasmite() -> Result<PathBuf, String> {
 fn no_reader(reader: &str) -> Failure {
     Failure::Broken(format!("no reader {reader:?} is open"))
 }
+
+/// For actions on files and processes, which are the player's, whatever the surface.
+fn not_played_here(action: &Action) -> Failure {
+    Failure::Broken(format!("no surface plays {action:?}"))
+}

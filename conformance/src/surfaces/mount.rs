@@ -291,11 +291,7 @@ impl Surface for Mount {
                 fs::remove_dir(self.pool(pool)?).map_err(of_io)?;
                 Ok(Got::Deleted)
             }
-            Action::Spawn(_)
-            | Action::Race { .. }
-            | Action::CorruptHeader { .. }
-            | Action::PutFile { .. }
-            | Action::Chmod { .. } => Err(Failure::Broken("not for a surface".into())),
+            _ => Err(super::not_played_here(action)),
         }
     }
 

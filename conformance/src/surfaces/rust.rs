@@ -167,11 +167,7 @@ impl Surface for Rust {
                 self.client.delete(pool)?;
                 Ok(Got::Deleted)
             }
-            Action::Spawn(_)
-            | Action::Race { .. }
-            | Action::CorruptHeader { .. }
-            | Action::PutFile { .. }
-            | Action::Chmod { .. } => Err(Failure::Broken("not for a surface".into())),
+            _ => Err(super::not_played_here(action)),
         }
     }
 
