@@ -12,8 +12,9 @@ bench *ARGS:
     cargo xtask bench {{ARGS}}
 
 # The command, library, header and pkg-config file in one folder (target/sdk)
+[positional-arguments]
 sdk *DIR:
-    cargo xtask sdk {{DIR}}
+    cargo xtask sdk "$@"
 
 # The Python wheel, in target/wheel
 wheel:
