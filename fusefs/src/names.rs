@@ -106,7 +106,15 @@ fn seq(digits: &[u8]) -> Option<Seq> {
 /// Names that tools give to files they mean to rename or remove.
 fn is_draft(name: &[u8]) -> bool {
     const ENDINGS: [&[u8]; 5] = [b"~", b".tmp", b".swp", b".swx", b".part"];
-    name.starts_with(b".") || ENDINGS.iter().any(|end| name.ends_with(end)) || is_sed(name)
+    name.starts_with(b".")
+        || ENDINGS.iter().any(|end| name.ends_with(end))
+        || is_sed(name)
+        || is_autosave(name)
+}
+
+/// `#x.json#`, what Emacs keeps of a file that was not saved.
+fn is_autosave(name: &[u8]) -> bool {
+    name.len() > 2 && name.starts_with(b"#") && name.ends_with(b"#")
 }
 
 /// `sedXXXXXX`, the temporary file of `sed -i`.
@@ -138,12 +146,20 @@ mod tests {
     /// SEMANTICS: Staging names are delivered by rename
     #[test]
     fn staging_names_are_drafts() {
-        for name in
-            [".x", ".x.json", "x.json~", "x.tmp", "x.json.part", ".a.swp", "sedA1b2C3", ".json"]
-        {
+        for name in [
+            ".x",
+            ".x.json",
+            "x.json~",
+            "x.tmp",
+            "x.json.part",
+            ".a.swp",
+            "sedA1b2C3",
+            ".json",
+            "#x.json#",
+        ] {
             assert_eq!(of(name), Meaning::Writable(Sort::Draft), "{name}");
         }
-        for name in ["sedation", "sedation12", "tmp", "part", "in"] {
+        for name in ["sedation", "sedation12", "tmp", "part", "in", "#", "##", "#x"] {
             assert_eq!(of(name), Meaning::Writable(Sort::Stream), "{name}");
         }
     }

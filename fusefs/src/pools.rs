@@ -421,6 +421,12 @@ impl Pools {
         self.dirs().iter().for_each(|dir| dir.waiters.end_waits());
     }
 
+    /// How many directories are known.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> usize {
+        read(&self.table).by_id.len()
+    }
+
     fn dirs(&self) -> Vec<Arc<View>> {
         read(&self.table).by_id.values().cloned().collect()
     }

@@ -212,3 +212,39 @@ fn numbers_that_were_never_given_out_are_stale() {
     assert_eq!(f.read(12345, 0), Err(Errno::EBADF));
     assert_eq!(f.write(12345, b""), Err(Errno::EBADF));
 }
+
+#[test]
+fn filtered_directories_are_forgotten_with_the_kernel_unless_names_are_kept_in_them() {
+    let f = fixture();
+    let tags = f.ino("tags").expect("tags");
+    let look = |name: &str| f.tree.lookup(tags, OsStr::new(name)).expect("a tag").attr.ino;
+    let (a, b) = (look("a"), look("b"));
+    assert_eq!(look("a"), a, "the same directory each time");
+    assert_ne!(a, b);
+    let draft = f.tree.create(b, OsStr::new(".x"), 0o644, WRITE, me(0)).expect("create").1.fh;
+    assert_eq!(f.write(draft, b"{}"), Ok(2));
+    f.tree.release(draft).expect("release");
+    f.tree.forget(a, 1).expect("forget");
+    assert!(f.tree.getattr(a).is_ok(), "the kernel still knows it from the second look");
+    f.tree.forget(a, 1).expect("forget");
+    f.tree.forget(b, 1).expect("forget");
+    assert_eq!(f.tree.getattr(a).err(), Some(Errno::ESTALE));
+    assert_ne!(look("a"), a);
+    assert_eq!(look("b"), b);
+    let from = (b, OsStr::new(".x"));
+    f.tree.rename(from, (f.docs, OsStr::new("x.json")), false, me(0)).expect("rename");
+    assert_eq!(f.pool.bounds().expect("bounds").count(), 1);
+}
+
+#[test]
+fn very_many_filtered_directories_are_not_kept() {
+    let f = fixture();
+    let tags = f.ino("tags").expect("tags");
+    for i in 0..10_000 {
+        let ino = f.tree.lookup(tags, OsStr::new(&format!("t{i}"))).expect("a tag").attr.ino;
+        f.tree.forget(ino, 1).expect("forget");
+    }
+    let last = f.tree.lookup(tags, OsStr::new("last")).expect("a tag").attr.ino;
+    assert!(crate::ino::Ino::decode(last).and_then(crate::ino::Ino::dir).is_some());
+    assert!(f.tree.pools.known() < 3000);
+}

@@ -200,3 +200,12 @@ print('fine')\"",
     }
     assert_eq!(lines(&mut reader).next().unwrap(), "fine");
 }
+
+/// SEMANTICS: tail and follow never end
+#[test]
+fn a_shell_waits_for_a_while_through_a_pipe() {
+    let f = Fixture::new();
+    append(&f.pool(), "{\"n\":1}");
+    let script = "exec 3< <(exec cat docs/tail); read -r -t 10 line <&3; echo \"$? $line\" | cut -c 1-12; read -r -t 0.2 line <&3; echo $(( $? > 128 )); kill $!";
+    assert_eq!(f.sh(script).ok(), "0 {\"seq\":1,\"\n1\n");
+}
