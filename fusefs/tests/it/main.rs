@@ -13,6 +13,7 @@ mod regressions;
 mod scale;
 mod semantics;
 mod streams;
+mod tools_reading;
 mod tools_writing;
 mod views;
 mod writing;
