@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     /// Usage for what no pool can be called: an empty name, one that starts with a dot, a name with NUL or a newline or too long for a file
-    /// name, a URL.
+    /// name, a path that ends in a slash, a URL.
     pub fn path_of(&self, pool_ref: &str) -> Result<PathBuf> {
         let refuse = |why: &str, hint: &str| {
             Err(Error::usage(format!("pool={pool_ref:?} {why}")).with_hint(hint))
@@ -87,6 +87,9 @@ impl Client {
         }
         if pool_ref.contains(['\0', '\n']) {
             return refuse("holds a NUL or a newline", "choose another name");
+        }
+        if pool_ref.ends_with('/') {
+            return refuse("ends in a slash", "that is a directory: name the file of the pool");
         }
         if pool_ref.contains('/') {
             return Ok(PathBuf::from(pool_ref));

@@ -218,6 +218,7 @@ int plsm_pool_info_json(plsm_pool_t *pool, plsm_buf_t *out_json, plsm_error_t **
  *     {"seq":17,"time":"2026-03-01T12:00:00.123456789Z","meta":{"tags":["note"]},"data":{...}}
  * seq counts from 1 without holes and is never reused; time is UTC and never goes backwards within a pool. data is the
  * text that the writer gave, less the whitespace between its tokens: key order, duplicate keys, numbers and escapes are kept.
+ * Its objects and arrays nest no deeper than 100 levels, itself included.
  */
 
 /* Appends one JSON object as a message. When this returns, every reader of every process sees it.

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import subprocess
+import sys
 import threading
 import types
 import unittest
@@ -253,6 +254,17 @@ class GetTest(PoolTestCase):
         for thread in threads:
             thread.join(30)
         self.assertTrue(ended.is_set())
+
+    def test_a_number_too_long_for_python_spoils_only_the_data_that_holds_it(self) -> None:
+        pool = self.pool()
+        pool.append_json(b'{"n":' + b"9" * 5000 + b',"data":1}', ['"data":'])
+        for message in (pool.get(1), next(pool.tail()), next(pool.replay())):
+            self.assertEqual((message.seq, message.tags, message.time.tzinfo), (1, ['"data":'], timezone.utc))
+            self.assertIn(b"9" * 5000, message.raw)
+            # Which versions have a limit, and how large it is, differs.
+            if hasattr(sys, "set_int_max_str_digits"):
+                with self.assertRaisesRegex(ValueError, "limit"):
+                    message.data  # noqa: B018
 
     def test_the_command_sees_the_same_messages(self) -> None:
         pool = self.pool()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -145,6 +147,13 @@ class TailTest(PoolTestCase):
             thread.join(60)
             self.assertFalse(thread.is_alive())
         self.assertEqual(sorted(seq for own in seqs for seq in own), list(range(1, 2001)))
+
+    def test_a_tail_or_stream_is_not_copied_or_pickled(self) -> None:
+        pool = self.pool()
+        for reader in (pool.tail(), pool.atail(), pool.open_stream()):
+            for use in (pickle.dumps, copy.deepcopy):
+                with self.subTest(reader=reader, use=use), self.assertRaisesRegex(TypeError, "open another one"):
+                    use(reader)
 
     def test_a_replay_keeps_the_rhythm(self) -> None:
         pool = self.pool()

@@ -273,9 +273,19 @@ fn a_client_resolves_names_and_refuses_what_can_not_be_one() {
     let names: Vec<_> = client.names().unwrap().into_iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["docs", "notes"]);
     let long = "x".repeat(300);
-    for bad in
-        ["", ".", "..", "a\nb", "a\0b", "http://host/pool", long.as_str(), ".plasmite", ".hidden"]
-    {
+    for bad in [
+        "",
+        ".",
+        "..",
+        "a\nb",
+        "a\0b",
+        "http://host/pool",
+        long.as_str(),
+        ".plasmite",
+        ".hidden",
+        "/",
+        "docs/",
+    ] {
         assert_eq!(client.open(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
     }
     assert_eq!(client.open("missing").unwrap_err().kind(), ErrorKind::NotFound);

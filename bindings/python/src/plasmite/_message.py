@@ -58,14 +58,13 @@ class Message:
         return line
 
     def _envelope(self) -> dict[str, Any]:
-        """All but the data."""
+        """All but the data, which may be large, or hold a number too long for this Python."""
         try:
             return self._rest
         except AttributeError:
-            rest: dict[str, Any] = json.loads(self._line())
-            data = rest.pop("data")
-            if self._data is _NOT_YET:
-                _set_data(self, data)
+            line = self._line()
+            # Up to the comma.
+            rest: dict[str, Any] = json.loads(line[: line.index(_DATA) - 1] + "}")
             _set_rest(self, rest)
             return rest
 
@@ -205,10 +204,10 @@ def parse_message(raw: bytes) -> Message:
         raise ValueError("a message needs data")
     _parse_time(envelope["time"])
     message = Message(line)
-    if message.seq != envelope["seq"]:
-        raise ValueError("a message needs one seq")
     _set_data(message, envelope.pop("data"))
     _set_rest(message, envelope)
+    if message.seq != envelope["seq"]:
+        raise ValueError("a message needs one seq")
     return message
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from types import TracebackType
+from typing import NoReturn
 
 from . import _native
 from ._errors import UsageError
@@ -64,6 +65,9 @@ class Cursor:
 
     def close(self) -> None:
         self._handle = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a tail or stream can't be copied or pickled: pass the pool, and open another one from it")
 
 
 class Stream:
