@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_abi;
+mod floor;
 mod limits;
 mod mount;
+mod mount_speed;
 mod processes;
 mod python;
 mod report;
+mod requests;
 mod rows;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -30,28 +30,60 @@ impl Log for NoLog {
     fn flush(&self) {}
 }
 
-/// The daemon's part: mounts `pools` beside its mountpoint until it is unmounted.
+/// The daemon's part: mounts `pools` beside its mountpoint.
 pub(crate) fn serve(mountpoint: &Path) {
     listen_to_interrupts(Box::new(NoLog), LevelFilter::Off).unwrap();
     let pools = mountpoint.with_extension("pools");
     let mount = Mount::start(MountOptions::new(pools, mountpoint)).unwrap();
-    println!("ready");
+    until_dropped();
+    mount.unmounter().unmount().unwrap();
     mount.wait().unwrap();
+}
+
+/// Says that the file system is there, and waits until its [`Daemon`] is dropped, or whoever has it ends.
+pub(crate) fn until_dropped() {
+    println!("ready");
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// A process of this program that serves a file system, until it is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts it in this role, and waits until its file system is there.
+    pub(crate) fn start(role: &str, mountpoint: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["child", role])
+            .arg(mountpoint)
+            .arg("0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        Self { child }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
 }
 
 /// What the daemon takes with so many full pools of 1 MiB, each read to its end by its share of the readers, which
 /// then wait, after one reader was interrupted.
 pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> Idle {
     let mountpoint = dir.join("mount");
-    let mut daemon = Command::new(std::env::current_exe().unwrap())
-        .args(["child", "mount"])
-        .arg(&mountpoint)
-        .arg("0")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = [0; 6];
-    daemon.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let daemon = Daemon::start("mount", &mountpoint);
     let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(900)).repeat(1100);
     for n in 0..pools {
         fs::create_dir(mountpoint.join(n.to_string())).unwrap();
@@ -71,18 +103,17 @@ pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> Idle {
         })
         .collect();
     std::thread::sleep(CALM);
-    let (ticks, start) = (ticks(daemon.id()), Instant::now());
+    let (ticks, start) = (ticks(daemon.pid()), Instant::now());
     std::thread::sleep(CALM / 2);
-    let used = (self::ticks(daemon.id()) - ticks) as f64 / TICKS_A_SECOND;
+    let used = (self::ticks(daemon.pid()) - ticks) as f64 / TICKS_A_SECOND;
     let percent = 100.0 * used / start.elapsed().as_secs_f64();
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
     let kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    plasmite_fusefs::unmount(&mountpoint).unwrap();
+    drop(daemon);
     for reader in &mut waiting {
         reader.wait().unwrap();
     }
-    daemon.wait().unwrap();
     Idle { kib, percent }
 }
 

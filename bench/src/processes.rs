@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{mount, rows};
+use crate::{floor, mount, mount_speed, rows};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -20,12 +20,14 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "append" => append(Path::new(path), count, Durability::Fast),
         "flush" => append(Path::new(path), count, Durability::Flush),
         "mount" => mount::serve(Path::new(path)),
+        "floor" => floor::serve(Path::new(path)),
+        "read-times" => mount_speed::read_times(Path::new(path), count),
         "wake-up" => be_woken(Path::new(path), count),
         other => panic!("no role {other}"),
     }
 }
 
-fn spawn(role: &str, path: &Path, count: u64) -> Child {
+pub(crate) fn spawn(role: &str, path: &Path, count: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     start(command.args(["child", role]).arg(path).arg(count.to_string()))
 }
@@ -36,13 +38,13 @@ fn start(command: &mut Command) -> Child {
 }
 
 /// Says that it is ready, and waits for the word to start.
-fn ready() {
+pub(crate) fn ready() {
     println!("ready");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-fn wait_ready(child: &mut Child) {
+pub(crate) fn wait_ready(child: &mut Child) {
     // No more than this: what follows is for somebody else.
     let mut line = [0; 6];
     child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
@@ -75,7 +77,7 @@ pub(crate) fn writers(path: &Path, writers: u64, count: u64, flush: bool) -> f64
 }
 
 /// Time between wake-ups, so that the other side is asleep.
-const PAUSE: Duration = Duration::from_micros(300);
+pub(crate) const PAUSE: Duration = Duration::from_micros(300);
 
 /// How long it takes to wake another process, in nanoseconds: one value a wake-up.
 #[derive(Default)]

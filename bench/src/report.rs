@@ -29,6 +29,8 @@ pub(crate) enum Unit {
     KiB,
     /// Of a core.
     PerCent,
+    /// FUSE requests that the kernel makes.
+    Requests,
 }
 
 impl Unit {
@@ -38,6 +40,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::KiB => "KiB",
             Self::PerCent => "%",
+            Self::Requests => "reqs",
         }
     }
 }

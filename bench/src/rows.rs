@@ -9,8 +9,9 @@ use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
 use crate::limits::{Shared, each};
+use crate::mount_speed::Mounts;
 use crate::report::{AllowedOf, Form, Row, Unit, print};
-use crate::{c_abi, mount, processes, python};
+use crate::{c_abi, mount, processes, python, requests};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -65,6 +66,7 @@ pub(crate) fn run(effort: Effort, form: Form) {
     let (rounds, count) = if quick { (3, 20_000) } else { (9, 200_000) };
     let dir = tempfile::tempdir_in(".").unwrap();
     let mut bench = Bench { rows: Vec::new() };
+    let mut mounts = Mounts::start(dir.path());
     for round in 0..rounds {
         eprint!("\rround {} of {rounds} ", round + 1);
         in_process(&mut bench, dir.path(), count);
@@ -72,7 +74,9 @@ pub(crate) fn run(effort: Effort, form: Form) {
         c_abi::rows(&mut bench, dir.path(), count);
         python::rows(&mut bench, dir.path(), count);
         durable(&mut bench, dir.path(), if quick { 30 } else { 200 });
+        mounts.rows(&mut bench, count / 20);
     }
+    drop(mounts);
     eprint!("\r                \r");
     bytes_on_top(&mut bench, dir.path());
     let (pools, readers) = if quick { (10, 100) } else { (100, 1000) };
@@ -80,6 +84,9 @@ pub(crate) fn run(effort: Effort, form: Form) {
     let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
     bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, 50.0 * 1024.0);
     bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, 1.0);
+    for counted in requests::count(dir.path()) {
+        bench.note_size(&counted.name, counted.each, Unit::Requests, counted.aim);
+    }
     print(&bench.rows, form);
 }
 

@@ -1,0 +1,231 @@
+//! A file system that does nothing: what FUSE itself takes, with the names, flags and times to live of a mount of pools.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyWrite, Request, Session, WriteFlags,
+};
+
+use crate::limits::{Shared, futex_wait, futex_wake};
+use crate::mount::until_dropped;
+use crate::mount_speed::MESSAGE;
+
+const TTL: Duration = Duration::from_secs(600);
+const GENERATION: Generation = Generation(0);
+const WORKERS: usize = 2;
+const LARGEST_WRITE: u32 = 1 << 20;
+
+const DOCS: INodeNo = INodeNo(2);
+/// Takes what is written.
+const IN: INodeNo = INodeNo(3);
+/// Has as much as is asked for.
+const STREAM: INodeNo = INodeNo(4);
+/// Has something when the bell rings.
+const TAIL: INodeNo = INodeNo(5);
+/// The first of the files that are created, and of those whose names are numbers.
+const CREATED: INodeNo = INodeNo(6);
+const MESSAGES: u64 = 1 << 32;
+
+/// The word that rings the bell of the floor at a mountpoint, and the times of the last rings.
+pub(crate) struct Bell(Shared);
+
+impl Bell {
+    pub(crate) fn of(mountpoint: &Path) -> Self {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        Self(Shared::new(&options.open(path(mountpoint)).unwrap(), 4096))
+    }
+
+    /// Has the reader get this time.
+    pub(crate) fn ring(&self, time: u64) {
+        let rung = self.0.word().load(Ordering::Relaxed);
+        self.time(rung).store(time, Ordering::Relaxed);
+        self.0.word().store(rung + 1, Ordering::Release);
+        futex_wake(self.0.word());
+    }
+
+    /// The time of a ring, until there were many more.
+    fn time(&self, ring: u32) -> &AtomicU64 {
+        const TIMES: usize = 400;
+        self.0.word_at(64 + 8 * (ring as usize % TIMES))
+    }
+}
+
+fn path(mountpoint: &Path) -> PathBuf {
+    mountpoint.with_extension("bell")
+}
+
+/// The daemon's part.
+pub(crate) fn serve(mountpoint: &Path) {
+    std::fs::create_dir_all(mountpoint).unwrap();
+    let waiting = Arc::new(Mutex::new(VecDeque::new()));
+    let floor = Floor { waiting: Arc::clone(&waiting), zeros: vec![b' '; 1 << 20] };
+    let bell = mountpoint.to_owned();
+    std::thread::spawn(move || answer(&Bell::of(&bell), &waiting));
+    let mut config = Config::default();
+    config.n_threads = Some(WORKERS);
+    let session = Session::new(floor, mountpoint, &config).and_then(Session::spawn).unwrap();
+    until_dropped();
+    session.umount_and_join().unwrap();
+}
+
+/// Answers a read with each ring of the bell. A reader that is not back yet is waited for.
+fn answer(bell: &Bell, waiting: &Mutex<VecDeque<ReplyData>>) {
+    let mut answered = bell.0.word().load(Ordering::Acquire);
+    loop {
+        futex_wait(bell.0.word(), answered);
+        let Some(reply) = waiting.lock().unwrap().pop_front() else {
+            std::thread::sleep(Duration::from_micros(20));
+            continue;
+        };
+        let time = bell.time(answered).load(Ordering::Relaxed);
+        answered += 1;
+        reply.data(format!("{{\"t\":{time}}}\n").as_bytes());
+    }
+}
+
+struct Floor {
+    waiting: Arc<Mutex<VecDeque<ReplyData>>>,
+    zeros: Vec<u8>,
+}
+
+fn attr(ino: INodeNo) -> FileAttr {
+    let directory = ino == INodeNo::ROOT || ino == DOCS;
+    let time = SystemTime::UNIX_EPOCH;
+    FileAttr {
+        ino,
+        size: if ino.0 >= MESSAGES { MESSAGE.len() as u64 } else { 0 },
+        blocks: 0,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        crtime: time,
+        kind: if directory { FileType::Directory } else { FileType::RegularFile },
+        perm: 0o755,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+fn flags(ino: INodeNo) -> FopenFlags {
+    if ino.0 >= MESSAGES {
+        FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+    } else if ino == TAIL || ino == STREAM {
+        FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH
+    } else {
+        FopenFlags::FOPEN_DIRECT_IO
+    }
+}
+
+impl Filesystem for Floor {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
+        let _ = config.add_capabilities(InitFlags::FUSE_ATOMIC_O_TRUNC);
+        let _ = config.set_max_write(LARGEST_WRITE);
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let ino = match name.to_str().unwrap() {
+            "docs" => DOCS,
+            "in" => IN,
+            "stream" => STREAM,
+            "tail" => TAIL,
+            name => match name.parse::<u64>() {
+                Ok(n) => INodeNo(MESSAGES + n),
+                Err(_) => return reply.error(fuser::Errno::ENOENT),
+            },
+        };
+        reply.entry(&TTL, &attr(ino), GENERATION);
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        reply.attr(&TTL, &attr(ino));
+    }
+
+    fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), flags(ino));
+    }
+
+    fn create(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.created(&TTL, &attr(CREATED), GENERATION, FileHandle(0), flags(CREATED));
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match ino {
+            TAIL => self.waiting.lock().unwrap().push_back(reply),
+            STREAM => reply.data(&self.zeros[..(size as usize).min(self.zeros.len())]),
+            _ => reply.data(MESSAGE.as_bytes().get(offset as usize..).unwrap_or_default()),
+        }
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.written(data.len() as u32);
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+}

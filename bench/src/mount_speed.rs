@@ -1,0 +1,263 @@
+//! Rows of the mount: each beside a file system that does nothing and the engine alone, by turns.
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
+
+use crate::floor::Bell;
+use crate::limits::{each, monotonic_ns};
+use crate::mount::Daemon;
+use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
+use crate::rows::Bench;
+
+/// A small message, as it is read.
+pub(crate) const MESSAGE: &str = "{\"seq\":100000,\"time\":\"2026-01-01T00:00:00.000000000Z\",\"tags\":[],\"data\":{\"a\":100000}}\n";
+const LINE: &[u8] = b"{\"a\":1}\n";
+const NO_TAGS: &[&str] = &[];
+/// Of what mount, floor and engine do by turns in a round.
+const TURNS: u64 = 8;
+const LISTED: u64 = 100_000;
+
+/// The names of the rows of one operation.
+struct Names {
+    mount: &'static str,
+    floor: &'static str,
+    engine: &'static str,
+    /// What is aimed at.
+    aim: &'static str,
+}
+
+macro_rules! names {
+    ($what:literal) => {
+        Names {
+            mount: concat!("mount: ", $what),
+            floor: concat!("floor: ", $what),
+            engine: concat!("engine: ", $what),
+            aim: concat!("1.15 × floor + engine: ", $what),
+        }
+    };
+}
+
+const WRITE: Names = names!("write a line");
+const CREATE: Names = names!("create, write, close");
+const OPEN: Names = names!("open, read, close");
+const STAT: Names = names!("stat");
+const STREAM: Names = names!("read 1 MiB of a stream");
+
+/// A mount of pools and a floor, both empty but for what the rows need.
+pub(crate) struct Mounts {
+    mount: Side,
+    floor: Side,
+    bell: Bell,
+    pool: Pool,
+    /// The pool of the engine alone.
+    engine: Pool,
+    /// Of the next file that is looked at for the first time, and of the next one to create.
+    next: u64,
+}
+
+struct Side {
+    docs: PathBuf,
+    line: File,
+    /// What is read without end.
+    stream: &'static str,
+    _daemon: Daemon,
+}
+
+impl Side {
+    fn start(role: &str, mountpoint: &Path, stream: &'static str) -> Self {
+        let daemon = Daemon::start(role, mountpoint);
+        let docs = mountpoint.join("docs");
+        if role == "mount" {
+            fs::create_dir(&docs).unwrap();
+        }
+        let line = File::options().append(true).open(docs.join("in"));
+        let line = line.or_else(|_| File::create(docs.join("in"))).unwrap();
+        Self { docs, line, stream, _daemon: daemon }
+    }
+}
+
+impl Mounts {
+    pub(crate) fn start(dir: &Path) -> Self {
+        let mount = Side::start("mount", &dir.join("speed"), "tail");
+        let floor = Side::start("floor", &dir.join("floor"), "stream");
+        let pool = Client::new(dir.join("speed.pools")).open("docs").unwrap();
+        let engine = Pool::create(&dir.join("engine.plasmite"), 8 << 20).unwrap();
+        let listed = Client::new(dir.join("speed.pools")).create("listed", 16 << 20).unwrap();
+        (0..LISTED).for_each(|_| append(&listed, b"{\"a\":1}"));
+        assert_eq!(listed.bounds().unwrap().count(), LISTED);
+        Self { mount, floor, bell: Bell::of(&dir.join("floor")), pool, engine, next: 0 }
+    }
+
+    pub(crate) fn rows(&mut self, bench: &mut Bench, count: u64) {
+        // The messages that this round looks at for the first time.
+        (0..count + 20_000).for_each(|_| append(&self.pool, b"{\"a\":100000}"));
+        self.next = self.pool.bounds().unwrap().newest.get() - count;
+        self.files(bench, count);
+        self.streams(bench, count);
+        self.block(bench, count);
+        self.wake_up(bench, (count / 10).max(100));
+        self.listings(bench);
+    }
+
+    fn files(&self, bench: &mut Bench, count: u64) {
+        self.row(
+            bench,
+            &WRITE,
+            count,
+            |side, _| (&side.line).write_all(LINE).unwrap(),
+            |_| {
+                append(&self.engine, b"{\"a\":1}");
+            },
+        );
+        let create = |side: &Side, n: u64| {
+            let name = side.docs.join(format!("new-{}-{n}.json", self.next));
+            File::create(name).unwrap().write_all(LINE).unwrap();
+        };
+        self.row(bench, &CREATE, count / 4, create, |_| append(&self.engine, b"{\"a\":1}"));
+        let mut text = [0; 256];
+        let open = |side: &Side, n: u64| {
+            let name = side.docs.join((self.next + n).to_string());
+            assert!(File::open(name).unwrap().read(&mut text).unwrap() > 64);
+        };
+        let newest = self.engine.bounds().unwrap().newest;
+        self.row(bench, &OPEN, count / 4, open, |n| {
+            black_box(self.engine.get(Seq::new(newest.get() - n)).unwrap().to_json());
+        });
+        let stat = |side: &Side, _| {
+            black_box(fs::metadata(side.docs.join(self.next.to_string())).unwrap());
+        };
+        self.row(bench, &STAT, count, stat, |_| ());
+    }
+
+    fn streams(&self, bench: &mut Bench, count: u64) {
+        let mut bytes = vec![0; 128 << 10];
+        let read = |side: &Side, _| {
+            let mut file = File::open(side.docs.join(side.stream)).unwrap();
+            let mut left = 1_usize << 20;
+            while left > 0 {
+                let n = file.read(&mut bytes).unwrap();
+                assert!(n > 0);
+                left = left.saturating_sub(n);
+            }
+        };
+        let mut message = plasmite_core::Message::default();
+        let mut out = String::with_capacity(2 << 20);
+        self.row(bench, &STREAM, count / 50, read, |_| {
+            let mut tail = self.pool.tail(TailOptions::default()).unwrap();
+            out.clear();
+            while out.len() < 1 << 20 {
+                assert!(tail.try_next_into(&mut message).unwrap());
+                message.write_json(&mut out);
+                out.push('\n');
+            }
+            black_box(&out);
+        });
+    }
+
+    /// Notes a round of mount, floor and engine, which do `count` of it each, by turns.
+    fn row(
+        &self,
+        bench: &mut Bench,
+        names: &Names,
+        count: u64,
+        mut file: impl FnMut(&Side, u64),
+        mut engine: impl FnMut(u64),
+    ) {
+        let per_turn = (count / TURNS).max(1);
+        let mut ns = [0.0; 3];
+        for turn in 0..TURNS {
+            let mut timed = |which: usize, work: &mut dyn FnMut(u64)| {
+                let start = Instant::now();
+                (turn * per_turn..(turn + 1) * per_turn).for_each(work);
+                ns[which] += each(start, per_turn) / TURNS as f64;
+            };
+            timed(0, &mut |n| file(&self.floor, n));
+            timed(1, &mut engine);
+            timed(2, &mut |n| file(&self.mount, n));
+        }
+        let [floor, engine, mount] = ns;
+        bench.note(names.floor, floor, None, None);
+        bench.note(names.engine, engine, None, None);
+        bench.note(names.aim, 1.15 * floor + engine, None, None);
+        bench.note(names.mount, mount, Some((names.aim, 1.0)), None);
+    }
+
+    /// A message of a block of 64 KiB that is written at once.
+    fn block(&self, bench: &mut Bench, count: u64) {
+        let block = LINE.repeat((64 << 10) / LINE.len());
+        let messages = (block.len() / LINE.len()) as u64;
+        let writes = (count / 100).max(8);
+        let start = Instant::now();
+        for _ in 0..writes {
+            (&self.mount.line).write_all(&block).unwrap();
+        }
+        let name = "mount: a message of a block of 64 KiB";
+        bench.note(name, each(start, writes * messages), None, Some(1000.0));
+    }
+
+    /// From the time in a message to its arrival in a reader, median.
+    fn wake_up(&self, bench: &mut Bench, count: u64) {
+        let mut readers = [&self.floor.docs.join("tail"), &self.mount.docs.join("follow")]
+            .map(|path| spawn("read-times", path, count));
+        for reader in &mut readers {
+            wait_ready(reader);
+            reader.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        }
+        // Until both wait for the first time.
+        std::thread::sleep(PAUSE * 100);
+        for _ in 0..count {
+            std::thread::sleep(PAUSE);
+            self.bell.ring(monotonic_ns());
+            std::thread::sleep(PAUSE);
+            append(&self.pool, format!("{{\"t\":{}}}", monotonic_ns()).as_bytes());
+        }
+        let [floor, mount] = readers.map(|reader| {
+            let output = reader.wait_with_output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap().trim().parse::<f64>().unwrap()
+        });
+        const FLOOR: &str = "floor: ring → read of another process, p50";
+        bench.note(FLOOR, floor, None, None);
+        let name = "mount: append → read of another process, p50";
+        bench.note(name, mount, Some((FLOOR, 1.2)), None);
+    }
+
+    fn listings(&self, bench: &mut Bench) {
+        let listed = self.mount.docs.with_file_name("listed");
+        for command in [&["ls"][..], &["ls", "-la"], &["find"]] {
+            let mut list = Command::new(command[0]);
+            list.args(&command[1..]).arg(&listed).stdout(Stdio::null());
+            assert!(list.status().unwrap().success());
+            let start = Instant::now();
+            assert!(list.status().unwrap().success());
+            let name = format!("mount: {} of 100,000 messages, warm", command.join(" "));
+            bench.note(&name, each(start, 1), None, Some(1e9));
+        }
+    }
+}
+
+fn append(pool: &Pool, text: &[u8]) {
+    pool.append(text, NO_TAGS, Durability::Fast).unwrap();
+}
+
+/// A reader's part: how long after the times in `count` lines these arrive, median.
+pub(crate) fn read_times(path: &Path, count: u64) {
+    let mut lines = BufReader::new(File::open(path).unwrap());
+    ready();
+    let mut ages = Vec::new();
+    let mut line = String::new();
+    for _ in 0..count {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0);
+        let now = monotonic_ns();
+        let time = line.split_once("\"t\":").unwrap().1.trim_end_matches(['}', '\n']);
+        ages.push((now - time.parse::<u64>().unwrap()) as f64);
+    }
+    println!("{}", quantile(&mut ages, 0.5));
+}
