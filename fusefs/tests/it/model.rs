@@ -1,0 +1,222 @@
+//! Random operations by plain file calls against models that are plainly right.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::fixture::{Fixture, append, read};
+
+/// Numbers that are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    /// One of `0..sides`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// What the pool should hold.
+struct Expected {
+    text: String,
+    tags: Vec<String>,
+}
+
+struct Model {
+    /// The retained messages; the newest, of the number `newest`, is the last.
+    retained: VecDeque<Expected>,
+    newest: u64,
+}
+
+impl Model {
+    fn oldest(&self) -> u64 {
+        self.newest + 1 - self.retained.len() as u64
+    }
+
+    /// Lets go what the listing does not show any more, which may be the oldest messages only.
+    fn check_listing(&mut self, docs: &Path) {
+        let mut seqs: Vec<u64> = fs::read_dir(docs)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .collect();
+        seqs.sort_unstable();
+        while self.retained.len() > seqs.len() {
+            self.retained.pop_front();
+        }
+        assert!(seqs.iter().copied().eq(self.oldest()..=self.newest), "{seqs:?}");
+    }
+
+    fn check_log(&self, log: &Path) {
+        let text = read(log);
+        assert_eq!(text.len() as u64, fs::metadata(log).unwrap().len());
+        assert_eq!(text.lines().count(), self.retained.len());
+        for (seq, (line, expected)) in (self.oldest()..).zip(text.lines().zip(&self.retained)) {
+            check_envelope(line, seq, expected);
+        }
+    }
+
+    fn check_message(&self, docs: &Path, seq: u64) {
+        let (envelope, data) = (docs.join(seq.to_string()), docs.join(format!("{seq}.json")));
+        let expected = seq.checked_sub(self.oldest()).and_then(|n| self.retained.get(n as usize));
+        match expected {
+            Some(expected) => {
+                check_envelope(read(envelope).trim_end(), seq, expected);
+                assert_eq!(read(data), format!("{}\n", expected.text));
+            }
+            None => {
+                for path in [envelope, data] {
+                    let error = fs::read(path).unwrap_err();
+                    assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{seq}");
+                }
+            }
+        }
+    }
+}
+
+fn check_envelope(line: &str, seq: u64, expected: &Expected) {
+    let value: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(value["seq"], seq);
+    assert_eq!(value["meta"]["tags"], serde_json::Value::from(expected.tags.clone()));
+    assert!(line.ends_with(&format!("{}}}", expected.text)), "{line}");
+}
+
+/// Writes a message in one of the ways there are; in which directory is the caller's.
+fn write(dir: &Path, way: u64, text: &str) -> std::io::Result<()> {
+    match way {
+        0 => fs::write(dir.join("a.json"), text),
+        1 => File::options()
+            .append(true)
+            .create(true)
+            .open(dir.join("in"))?
+            .write_all(format!("{text}\n").as_bytes()),
+        2 => {
+            let draft = dir.join(".draft");
+            let written = fs::write(&draft, text);
+            written.and_then(|()| fs::rename(&draft, dir.join("b.json"))).inspect_err(|_| {
+                fs::remove_file(&draft).unwrap();
+            })
+        }
+        _ => {
+            let mut file = File::create(dir.join("pieces.jsonl"))?;
+            text.as_bytes().chunks(700).try_for_each(|piece| file.write_all(piece))
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_a_pool_is_the_newest_part_of_a_list() {
+    for (seed, size) in [(0x9e37_79b9, 8192), (0xbf58_476d, 20_000), (0x94d0_49bb, 64_000)] {
+        let f = Fixture::sized(size);
+        let (docs, max) = (f.docs(), f.pool().max_message_bytes());
+        let mut dice = Dice(seed);
+        let mut model = Model { retained: VecDeque::new(), newest: 0 };
+        let mut refused = 0;
+        for n in 0..300 {
+            match dice.roll(10) {
+                0..6 => {
+                    let longest = if dice.roll(8) == 0 { 9000 } else { 900 };
+                    let len = dice.roll(longest);
+                    let text = format!("{{\"n\":{n},\"f\":\"{}\"}}", "x".repeat(len as usize));
+                    let tags = ["a", "b"][..dice.roll(3) as usize].to_vec();
+                    let dir = tags.iter().fold(docs.clone(), |dir, tag| dir.join("tags").join(tag));
+                    let payload = text.len() + tags.iter().map(|tag| tag.len() + 1).sum::<usize>();
+                    match write(&dir, dice.roll(4), &text) {
+                        Ok(()) => {
+                            assert!(payload as u64 <= max, "{payload}");
+                            let tags = tags.iter().map(ToString::to_string).collect();
+                            model.retained.push_back(Expected { text, tags });
+                            model.newest += 1;
+                        }
+                        Err(error) => {
+                            assert_eq!(error.raw_os_error(), Some(27), "{error}: not EFBIG");
+                            assert!(payload as u64 > max, "{payload}");
+                            refused += 1;
+                        }
+                    }
+                    model.check_listing(&docs);
+                }
+                6..8 => {
+                    let seq = (model.newest + 1).saturating_sub(dice.roll(60)).max(1);
+                    model.check_message(&docs, seq);
+                }
+                _ => model.check_log(&docs.join("log")),
+            }
+        }
+        assert!(model.oldest() > 1, "the ring did not turn over");
+        assert!(refused > 0 || max > 9000, "nothing was too large");
+    }
+}
+
+/// A file, open several times, and what it should hold.
+struct Read3 {
+    files: [File; 3],
+    content: Vec<u8>,
+}
+
+impl Read3 {
+    fn open(path: &Path) -> Self {
+        let open = || File::open(path).unwrap();
+        Self { files: [open(), open(), open()], content: fs::read(path).unwrap() }
+    }
+
+    /// Reads somewhere, in one of the ways there are.
+    fn read(&mut self, dice: &mut Dice) {
+        let len = self.content.len() as u64;
+        let (offset, wanted) = (dice.roll(len + 50), dice.roll(len.min(70_000) + 50) as usize);
+        let start = offset.min(len) as usize;
+        let expected = &self.content[start..(start + wanted).min(len as usize)];
+        let file = &mut self.files[dice.roll(3) as usize];
+        let mut bytes = vec![0; wanted];
+        let n = match dice.roll(3) {
+            0 => file.read_at(&mut bytes, offset).unwrap(),
+            1 => {
+                file.seek(SeekFrom::Start(offset)).unwrap();
+                file.read(&mut bytes).unwrap()
+            }
+            _ => {
+                let back = SeekFrom::End(offset as i64 - len as i64);
+                assert_eq!(file.seek(back).unwrap(), offset);
+                let (first, second) = bytes.split_at_mut(wanted / 3);
+                let mut parts = [IoSliceMut::new(first), IoSliceMut::new(second)];
+                file.read_vectored(&mut parts).unwrap()
+            }
+        };
+        assert!(bytes[..n] == *expected, "{wanted} bytes at {offset} of {len}: {n} came");
+    }
+}
+
+/// SEMANTICS: log is a true file
+#[test]
+fn reads_at_random_places_give_what_is_there() {
+    let f = Fixture::sized(256 << 10);
+    let pool = f.pool();
+    let docs = f.docs();
+    let mut dice = Dice(0x1234_5678_9abc);
+    let tagged = docs.join("tags/a/x.json");
+    for n in 0..400 {
+        let text = format!("{{\"n\":{n},\"f\":\"{}\"}}", "y".repeat(dice.roll(400) as usize));
+        if dice.roll(4) == 0 {
+            fs::write(&tagged, text).unwrap();
+        } else {
+            append(&pool, &text);
+        }
+    }
+    append(&pool, &format!("{{\"large\":\"{}\"}}", "z".repeat(40_000)));
+    let names = ["log", "tags/a/log", "since/1h/log", "401", "401.json", "7", "7.json"];
+    let mut files = names.map(|name| Read3::open(&docs.join(name)));
+    for round in 0..3000 {
+        files[dice.roll(names.len() as u64) as usize].read(&mut dice);
+        if round % 100 == 0 {
+            // What is appended is at the end of the logs that are open.
+            append(&pool, &format!("{{\"later\":{round}}}"));
+            for which in [0, 2] {
+                files[which].content = fs::read(docs.join(names[which])).unwrap();
+            }
+        }
+    }
+}
