@@ -16,7 +16,7 @@ use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
 use crate::rows::Bench;
 
 /// A small message, as it is read.
-pub(crate) const MESSAGE: &str = "{\"seq\":100000,\"time\":\"2026-01-01T00:00:00.000000000Z\",\"tags\":[],\"data\":{\"a\":100000}}\n";
+pub(crate) const MESSAGE: &str = "{\"seq\":100000,\"time\":\"2026-01-01T00:00:00.000000000Z\",\"meta\":{\"tags\":[]},\"data\":{\"a\":100000}}\n";
 const LINE: &[u8] = b"{\"a\":1}\n";
 const NO_TAGS: &[&str] = &[];
 /// Of what mount, floor and engine do by turns in a round.
