@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+# After all others: where the package is not installed, it is the one beside this script.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+
 from conformance_runner.manifest import BadManifest, Manifest
 from conformance_runner.player import Player
 from conformance_runner.watchdog import Watchdog

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import ENVIRONMENT, PoolTestCase, command
+from support import ENVIRONMENT, PoolTestCase, command, library
 
 HERE = Path(__file__).resolve().parent
 RUNNER = HERE.parent / "cmd" / "plasmite_conformance.py"
@@ -34,6 +34,16 @@ class ConformanceTest(unittest.TestCase):
         if not SAMPLE.exists():
             self.skipTest("the manifests are not there")
         result = self.play(SAMPLE.read_text())
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_it_needs_no_installation(self) -> None:
+        if not SAMPLE.exists():
+            self.skipTest("the manifests are not there")
+        environment = {**ENVIRONMENT, "PLASMITE_LIB_DIR": str(library().parent)}
+        del environment["PYTHONPATH"]
+        # Without what is installed.
+        runner = [sys.executable, "-S", str(RUNNER), str(SAMPLE)]
+        result = subprocess.run(runner, capture_output=True, text=True, env=environment, check=False)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 
     def test_the_first_wrong_step_is_named(self) -> None:

@@ -105,10 +105,12 @@ class Message:
 
     @property
     def meta(self) -> MessageMeta:
+        """What belongs to the message besides its data: the tags."""
         return MessageMeta(self.tags)
 
     @property
     def tags(self) -> list[str]:
+        """The tags, in the order the writer gave them, duplicates kept."""
         tags: list[str] = self._envelope()["meta"]["tags"]
         return tags
 
