@@ -29,7 +29,7 @@ impl Tree {
         caller: Caller,
     ) -> Reply<(Entry, Opened)> {
         let (dir, node) = self.make_node(parent, name, mode, caller)?;
-        let opened = self.open_node(Arc::clone(&dir), node, flags, caller)?;
+        let opened = self.open_permitted(Arc::clone(&dir), node, flags, caller)?;
         Ok((self.new_entry(dir.id, node)?, opened))
     }
 
@@ -76,15 +76,26 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<Opened> {
+        if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            self.permit(&dir, Want::Write)?;
+        }
+        self.open_permitted(dir, node, flags, caller)
+    }
+
+    /// Opens a written name for one who may write to the pool, or who only reads.
+    fn open_permitted(
+        &self,
+        dir: Arc<View>,
+        node: u64,
+        flags: i32,
+        caller: Caller,
+    ) -> Reply<Opened> {
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let name = self.shelf.with(node, |n| n.name.clone())?;
         let sort = match name.as_deref().map(|name| dir.meaning(name)) {
             Some(Meaning::Writable(sort)) => sort,
             _ => return Err(Errno::ESTALE),
         };
-        if writes {
-            self.permit(&dir, Want::Write)?;
-        }
         let pool = dir.pool()?;
         if writes {
             // A shell does not look at a failing close: a pool that is damaged is to fail here.
