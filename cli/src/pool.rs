@@ -13,7 +13,8 @@ use crate::render::time_text;
 
 pub(crate) fn create(client: &Client, args: &CreateArgs) -> Outcome {
     errors::for_each(&args.names, |name| {
-        let pool = client.create(name, args.size).map_err(|error| already_there(name, error))?;
+        let pool =
+            client.create(name, args.size).map_err(|error| already_there(client, name, error))?;
         let info = pool.info()?;
         let line = if output::stdout_is_terminal() {
             format!(
@@ -85,11 +86,20 @@ fn check_is_pool(client: &Client, name: &str, path: &Path) -> Result<(), Error> 
     }
 }
 
-fn already_there(name: &str, error: Error) -> Error {
+fn already_there(client: &Client, name: &str, error: Error) -> Error {
     if error.kind() != ErrorKind::AlreadyExists {
         return error;
     }
-    error.with_hint(format!("use it as it is (plasmite pool info {name}), or choose another name"))
+    let hint = match client.open_read_only(name) {
+        Ok(_) => format!(
+            "use it as it is (plasmite{} pool info {name}), or choose another name",
+            pools::dir_option(client)
+        ),
+        Err(unusable) => {
+            format!("choose another name, or move it elsewhere: {}", unusable.message())
+        }
+    };
+    error.with_hint(hint)
 }
 
 /// The name a reference means: paths and file names lose their directory and extension.

@@ -36,13 +36,11 @@ pub(crate) fn open_to_wait(client: &Client, name: &str) -> Result<Pool> {
 
 /// The error of a pool that is not there, with a pool that may have been meant.
 pub(crate) fn explained(client: &Client, name: &str, error: &Error) -> Error {
-    if error.kind() != ErrorKind::NotFound || name.contains('/') {
+    if error.kind() != ErrorKind::NotFound || error.hint().is_some() || name.contains('/') {
         return error.clone();
     }
     let dir = client.dir().display();
-    let is_default = plasmite_core::default_pool_dir().is_ok_and(|d| d == client.dir());
-    let option =
-        if is_default { String::new() } else { format!(" --dir {}", quoted(client.dir())) };
+    let option = dir_option(client);
     let names = client.names().unwrap_or_default();
     let hint = if let Some(near) = nearest(name, names.iter().map(|(name, _)| name.as_str())) {
         format!("did you mean {near:?}?")
@@ -54,6 +52,12 @@ pub(crate) fn explained(client: &Client, name: &str, error: &Error) -> Error {
         )
     };
     errors::reworded(error, error.message().to_owned(), Some(hint))
+}
+
+/// What a command needs, after `plasmite`, to mean the same directory.
+pub(crate) fn dir_option(client: &Client) -> String {
+    let is_default = plasmite_core::default_pool_dir().is_ok_and(|d| d == client.dir());
+    if is_default { String::new() } else { format!(" --dir {}", quoted(client.dir())) }
 }
 
 /// The name that `wanted` is most likely a slip of.

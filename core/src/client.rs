@@ -124,7 +124,7 @@ impl Client {
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
             fs::create_dir_all(dir).map_err(|e| match e.kind() {
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    Error::usage("a part of the path is no directory").with_path(dir)
+                    Error::no_directory(dir)
                 }
                 _ => Error::io("create the pool directory", dir, &e),
             })?;
@@ -191,12 +191,15 @@ impl Client {
     /// Names and files of the pools in the directory, sorted by name. Opens none of them.
     ///
     /// # Errors
-    /// Permission or Io when the directory can't be read. One that does not exist holds no pools.
+    /// Usage when it is no directory; Permission or Io when it can't be read. One that does not exist holds no pools.
     pub fn names(&self) -> Result<Vec<(String, PathBuf)>> {
         let fail = |e: io::Error| Error::io("list the pool directory", &self.dir, &e);
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::no_directory(&self.dir));
+            }
             Err(e) => return Err(fail(e)),
         };
         let mut names = Vec::new();

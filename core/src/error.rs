@@ -94,10 +94,11 @@ impl Error {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// An [`ErrorKind::Corrupt`] error.
+    /// An [`ErrorKind::Corrupt`] error. Its hint is what helps with any damaged pool.
     #[cold]
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message)
+            .with_hint("put a copy of the whole file back, or delete the pool and create it again")
     }
 
     /// The error for a failed system call on `path`: NotFound, AlreadyExists or Permission where the
@@ -113,6 +114,14 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("cannot {doing}: {error}")).with_path(path).with_os_error(error)
+    }
+
+    /// The Usage error for a path of which a part that should be a directory is something else.
+    #[cold]
+    pub(crate) fn no_directory(path: &Path) -> Self {
+        Self::usage("a part of the path is no directory")
+            .with_path(path)
+            .with_hint("name a directory, or one that does not exist yet")
     }
 
     /// The same error with what the reader can do about it.

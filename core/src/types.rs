@@ -172,7 +172,7 @@ pub struct Bounds {
 impl Bounds {
     /// How many messages are retained.
     pub fn count(self) -> u64 {
-        (self.newest.get() + 1).saturating_sub(self.oldest.get())
+        self.newest.get().saturating_add(1).saturating_sub(self.oldest.get())
     }
 
     /// True when no message is retained.
@@ -211,6 +211,14 @@ mod tests {
         const DAY: u64 = 86_400_000_000_000;
         for nanos in (0..u64::MAX / DAY).map(|day| day * DAY).chain([1, DAY - 1, u64::MAX]) {
             assert_eq!(Timestamp::from_nanos(nanos).to_string(), by_jiff(nanos));
+        }
+    }
+
+    #[test]
+    fn bounds_out_of_a_hostile_header_can_be_counted() {
+        for (oldest, newest) in [(0, u64::MAX), (u64::MAX, 0), (1, u64::MAX)] {
+            let bounds = Bounds { oldest: Seq::new(oldest), newest: Seq::new(newest) };
+            assert_eq!(bounds.count() == 0, oldest > newest);
         }
     }
 

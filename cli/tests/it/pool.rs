@@ -139,6 +139,33 @@ fn a_mistyped_pool_is_told_with_the_right_one() {
 }
 
 #[test]
+fn what_has_the_name_of_a_new_pool_is_called_usable_only_if_it_is() {
+    let sandbox = Sandbox::with_docs();
+    let hint = |sandbox: &Sandbox, name: &str| {
+        sandbox.run(&["pool", "create", name]).fails(4)["hint"].as_str().unwrap().to_owned()
+    };
+    // As it can be typed: with the pool directory that was meant.
+    let info = format!("plasmite --dir {} pool info docs", sandbox.path("pools").display());
+    let told = hint(&sandbox, "docs");
+    assert!(told.contains(&info), "{told}");
+    std::fs::write(sandbox.pool_file("notes"), "notes").unwrap();
+    std::fs::create_dir(sandbox.pool_file("folder")).unwrap();
+    for (name, why) in [("notes", "no pool"), ("folder", "a directory")] {
+        let told = hint(&sandbox, name);
+        assert!(told.contains(why) && !told.contains("use it"), "{told}");
+    }
+}
+
+#[test]
+fn a_dangling_link_is_not_offered_as_the_pool_that_was_meant() {
+    let sandbox = Sandbox::with_docs();
+    std::os::unix::fs::symlink("nowhere", sandbox.pool_file("events")).unwrap();
+    let error = sandbox.run(&["pool", "info", "events"]).fails(3);
+    assert!(error["message"].as_str().unwrap().contains("nowhere"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("link"), "{error}");
+}
+
+#[test]
 fn an_unknown_pool_comes_with_how_to_create_it() {
     let sandbox = Sandbox::new();
     // As it can be typed: with the pool directory that was meant.

@@ -126,7 +126,14 @@ impl StaticHeader {
         }
         if !start.starts_with(&MAGIC) {
             let what = if file_bytes == 0 { "is empty" } else { "does not start like a pool" };
-            return corrupt(format!("the file is no pool: it {what} (size={file_bytes})"), 0);
+            return Err(Error::corrupt(format!(
+                "the file is no pool: it {what} (size={file_bytes})"
+            ))
+            .with_path(path)
+            .with_offset(0)
+            .with_hint(
+                "move it elsewhere if it is something else, or delete it, and create the pool",
+            ));
         }
         if start.len() < STATIC_BYTES {
             return corrupt(format!("the pool is cut short: size={file_bytes}"), file_bytes);

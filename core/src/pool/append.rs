@@ -21,6 +21,8 @@ use crate::types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};
 const PREPARED_BYTES: u64 = 4096;
 /// A shorter one is written before its lines could have arrived.
 const MIN_PREPARED_BYTES: u64 = 256;
+/// A thread keeps no more memory than this for its next message with tags: for a larger one, allocating is the least of it.
+const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// One message of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,8 @@ impl Pool {
         let frame = if tags.is_empty() {
             Frame::new(document.as_bytes(), 0)
         } else {
-            buffer = BUFFER.take();
+            // A thread that is ending has none.
+            buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
             buffer.clear();
             let tags_len = lay_out(document, tags, &mut buffer)?;
             Frame::new(&buffer, tags_len)
@@ -73,8 +76,8 @@ impl Pool {
         self.check_size(&frame)?;
         let mut receipt = None;
         self.commit(std::slice::from_ref(&frame), durability, |r| receipt = Some(r))?;
-        if !tags.is_empty() {
-            BUFFER.set(buffer);
+        if (1..=MAX_KEPT_BYTES).contains(&buffer.capacity()) {
+            let _ending = BUFFER.try_with(|kept| kept.set(buffer));
         }
         receipt.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "an append gave no receipt"))
     }
@@ -335,7 +338,8 @@ impl<'a> Writer<'a> {
         let first = oldest;
         let mut used = self.used(oldest, tip)?;
         while used + bytes > geometry.ring_bytes
-            || tip.seq.next().get() - oldest.get() >= geometry.slots
+            // Wrapping: another process may have made `oldest` anything since `tip` was checked; the loop finds that out.
+            || tip.seq.next().get().wrapping_sub(oldest.get()) >= geometry.slots
         {
             if oldest > tip.seq {
                 return Err(self.corrupt("an empty ring has no room".into()));

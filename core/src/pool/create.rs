@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::Pool;
-use super::open::{OpenOptions, current_boot};
+use super::open::{OpenOptions, current_boot, unusable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;
 use crate::format::header::StaticHeader;
@@ -60,13 +60,10 @@ fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
         Some(libc::EFBIG) => {
             Error::usage(format!("the file system holds no file of {size_bytes} bytes: {error}"))
                 .with_path(path)
+                .with_hint("ask for a smaller pool")
         }
-        Some(libc::ENAMETOOLONG | libc::ELOOP) => {
-            Error::usage(format!("the pool's path can't be used: {error}")).with_path(path)
-        }
-        Some(libc::ENOTDIR) => {
-            Error::usage("a part of the path is no directory".to_owned()).with_path(path)
-        }
-        _ => Error::io("create the pool", path, error),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS) => Error::io("create the pool", path, error)
+            .with_hint("it needs write permission on the directory, or another directory"),
+        _ => unusable(path, error).unwrap_or_else(|| Error::io("create the pool", path, error)),
     }
 }

@@ -190,7 +190,9 @@ impl Pool {
 
     #[cold]
     fn deleted(&self) -> Error {
-        Error::new(ErrorKind::NotFound, "the pool was deleted").with_path(self.path())
+        Error::new(ErrorKind::NotFound, "the pool was deleted")
+            .with_path(self.path())
+            .with_hint("open it again if there is a new one")
     }
 
     #[cold]

@@ -124,18 +124,38 @@ fn cannot_open(path: &Path, error: &io::Error) -> Error {
         Some(libc::EISDIR) => no_file(path, "a directory"),
         // A FIFO or socket, or a device that nothing drives.
         Some(libc::ENXIO | libc::ENODEV) => no_file(path, "no regular file"),
-        Some(libc::ENOENT | libc::ENOTDIR) => {
-            Error::new(ErrorKind::NotFound, "there is no such pool").with_path(path)
-        }
-        Some(libc::ENAMETOOLONG | libc::ELOOP) => {
-            Error::usage(format!("the pool's path can't be used: {error}")).with_path(path)
-        }
-        _ => Error::io("open the pool", path, error),
+        Some(libc::ENOENT) => match std::fs::read_link(path) {
+            Ok(target) => Error::new(
+                ErrorKind::NotFound,
+                format!("there is no such pool: a link of its name leads to {target:?}, which is not there"),
+            )
+            .with_path(path)
+            .with_hint("put the file there, or remove the link"),
+            Err(_) => Error::new(ErrorKind::NotFound, "there is no such pool").with_path(path),
+        },
+        Some(libc::EACCES | libc::EPERM) => Error::io("open the pool", path, error).with_hint(
+            "reading needs read permission on the file, appending write permission too: `ls -l` shows who has them",
+        ),
+        _ => unusable(path, error).unwrap_or_else(|| Error::io("open the pool", path, error)),
     }
 }
 
+/// The error for a path that leads nowhere, whatever is done there.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> Option<Error> {
+    let hint = match error.raw_os_error()? {
+        libc::ENOTDIR => return Some(Error::no_directory(path)),
+        libc::ELOOP => "a symbolic link leads back to itself: remove it, or name another path",
+        libc::ENAMETOOLONG => "choose a shorter one",
+        _ => return None,
+    };
+    let message = format!("the pool's path can't be used: {error}");
+    Some(Error::usage(message).with_path(path).with_hint(hint))
+}
+
 fn no_file(path: &Path, what: &str) -> Error {
-    Error::usage(format!("the path is {what}, not a pool")).with_path(path)
+    Error::usage(format!("what has the pool's name is {what}, not a pool"))
+        .with_path(path)
+        .with_hint("choose another name, or move it elsewhere and create the pool")
 }
 
 fn read_static(file: &File, path: &Path) -> Result<StaticHeader> {

@@ -97,14 +97,40 @@ pub(crate) fn wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> bool 
             libc::CLOCK_MONOTONIC,
         )
     };
-    // Whatever else it says, a filter that forbids the call for one, it will say again.
+    // Whatever else it says, a filter that forbids the call for one, it will say again; but for EFAULT, which is of one word: the
+    // file under it became shorter.
     let missing = result < 0
         && !matches!(
             io::Error::last_os_error().raw_os_error(),
-            Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT)
+            Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT | libc::EFAULT)
         );
     if missing {
         MISSING.store(true, Ordering::Relaxed);
     }
     !missing
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use memmap2::MmapOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_word_whose_file_became_shorter_does_not_end_waiting_for_many_words() {
+        let soon = Duration::from_millis(1);
+        let good = AtomicU32::new(7);
+        if !wait_many(&[(&good, 7)], soon) {
+            eprintln!("this kernel has no futex_waitv");
+            return;
+        }
+        let file: File = tempfile::tempfile().unwrap();
+        let map = MmapOptions::new().len(4096).map_raw(&file).unwrap();
+        // SAFETY: the address is aligned and mapped, though no memory is behind it: only the kernel looks there.
+        let gone = unsafe { AtomicU32::from_ptr(map.as_mut_ptr().cast()) };
+        assert!(wait_many(&[(&good, 7), (gone, 0)], soon));
+        assert!(wait_many(&[(&good, 7)], soon));
+    }
 }

@@ -3,15 +3,21 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use plasmite_core::{Durability, Error, ErrorKind, Pool, Result, Seq};
+use plasmite_core::{
+    Bounds, Client, Durability, Entry, Error, ErrorKind, OpenOptions, Pool, Result, Seq,
+    TailOptions, Timestamp, json::Document,
+};
 
 use crate::support::{Dir, KIB, NO_TAGS, document, put};
 
 fn refused(path: &Path) -> Error {
     let error = Pool::open(path).unwrap_err();
     assert_eq!(error.path(), Some(path), "{error}");
+    let plainly_missing = error.message() == "there is no such pool";
+    assert!(plainly_missing || error.hint().is_some(), "{error} does not say what to do");
     let read_only = Pool::open_read_only(path).unwrap_err();
     assert_eq!((read_only.kind(), read_only.offset()), (error.kind(), error.offset()));
     error
@@ -42,6 +48,39 @@ fn what_is_no_pool_is_refused_by_name() {
     for device in ["/dev/null", "/dev/zero"] {
         assert_eq!(refused(Path::new(device)).kind(), ErrorKind::Usage);
     }
+}
+
+#[test]
+fn links_that_lead_nowhere_are_told_from_pools_that_are_missing() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    let error = refused(&path);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.message().contains("link") && error.message().contains("nowhere"), "{error}");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert_eq!(refused(&path).kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn a_file_in_place_of_the_pool_directory_is_a_usage_error_of_every_call() {
+    let dir = Dir::new();
+    let file = dir.path("file");
+    fs::write(&file, "").unwrap();
+    let client = Client::new(&file);
+    for error in [
+        client.open("p").unwrap_err(),
+        client.open_read_only("p").unwrap_err(),
+        client.create("p", 64 * KIB).unwrap_err(),
+        client.open_or_create("p", 64 * KIB).unwrap_err(),
+        client.delete("p").unwrap_err(),
+        client.list().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.hint().is_some(), "{error}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"");
 }
 
 #[test]
@@ -171,6 +210,78 @@ fn random_bytes_under_a_right_header_are_survived() {
         }
         fs::write(dir.path("p"), &bytes).unwrap();
         let _ = use_it(&dir.path("p"));
+    }
+}
+
+#[test]
+fn another_process_may_scribble_over_a_pool_in_use_and_calls_only_fail() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 8192);
+    // Written through the file, as a process without any manners would.
+    let file = fs::OpenOptions::new().write(true).open(dir.path("p")).unwrap();
+    let whole = fs::read(dir.path("p")).unwrap();
+    let stop = AtomicBool::new(false);
+    let patient = || OpenOptions::new().patience(Duration::from_millis(1)).open(&dir.path("p"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut x = 0x9e37_79b9_7f4a_7c15u64;
+            let mut random = move || {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                x
+            };
+            while !stop.load(Ordering::Relaxed) {
+                // The live words, and of the rest a few.
+                let at =
+                    if random() % 4 == 0 { random() % 1023 * 8 } else { 512 + random() % 64 * 8 };
+                let value = match random() % 4 {
+                    0 => random(),
+                    1 => random() % 100,
+                    2 => u64::MAX - random() % 3,
+                    _ => 1 << (random() % 57),
+                };
+                file.write_all_at(&value.to_le_bytes(), at).unwrap();
+                if random() % 8 == 0 {
+                    file.write_all_at(&whole, 0).unwrap();
+                }
+            }
+        });
+        let _stop = StopAtEnd(&stop);
+        let mut failed = 0;
+        let mut succeeded = 0;
+        let mut note = |ok: bool| if ok { succeeded += 1 } else { failed += 1 };
+        let mut tail = pool.tail(TailOptions::default()).ok();
+        for n in 0..4000 {
+            if let Ok(other) = patient() {
+                let text = document(1, n, 60);
+                let parsed = Document::parse(text.as_bytes()).unwrap();
+                let entries = [Entry { document: &parsed, tags: &["tag"] }; 20];
+                note(other.append_batch(&entries, Durability::Fast).is_ok());
+                note(other.log_range().and_then(|log| other.log_seek(log.start)).is_ok());
+                note(other.seq_at(Timestamp::now()).is_ok());
+                note(other.info().is_ok());
+                note(other.bounds().map(Bounds::count).is_ok());
+                if let Ok(bounds) = other.bounds() {
+                    note(other.get(bounds.newest).map(|m| m.to_json()).is_ok());
+                    note(other.log_start(bounds.oldest).is_ok());
+                }
+            }
+            tail = tail.take().or_else(|| pool.tail(TailOptions::default()).ok());
+            if let Some(tail) = &mut tail {
+                note(tail.try_next().is_ok());
+                note(tail.wait(Some(Duration::from_micros(1))).is_ok());
+            }
+        }
+        assert!(failed > 100 && succeeded > 100, "{failed} calls failed, {succeeded} succeeded");
+    });
+}
+
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
