@@ -292,7 +292,7 @@ impl<'a> Writer<'a> {
         }
         let bytes = self.ring.geometry.frame_bytes(frame.payload_len());
         self.make_room(tip, bytes)?;
-        // Pairs with the acquire fence in `Pool::get_into`: a reader that sees one of the stores below sees `oldest` too.
+        // Pairs with the acquire fence in `Pool::while_retained`: a reader that sees one of the stores below sees `oldest` too.
         fence(Ordering::Release);
 
         let header = FrameHeader {
