@@ -1,4 +1,4 @@
-use super::super::{Document, documents};
+use super::super::{Document, DocumentStream, documents};
 use super::suite;
 use crate::error::ErrorKind;
 
@@ -68,3 +68,59 @@ fn the_suite_is_judged_as_one_by_one() {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_sequence_of_pieces_is_judged_as_by_the_stream(
+        pieces in proptest::collection::vec(0..PIECES.len(), 0..12),
+    ) {
+        let text: Vec<u8> = pieces.iter().flat_map(|i| PIECES[*i]).copied().collect();
+        let mut stream = DocumentStream::new(u64::MAX);
+        stream.push(&text);
+        let mut streamed = Vec::new();
+        let error = loop {
+            match stream.next() {
+                Ok(Some(document)) => streamed.push(document.as_str().to_owned()),
+                Ok(None) => break stream.finish().err(),
+                Err(e) => break Some(e),
+            }
+        };
+        match documents(&text) {
+            Ok(placed) if error.is_none() => {
+                assert!(placed.iter().map(|p| p.document.as_str()).eq(&streamed));
+            }
+            // An array, which the stream does not take.
+            Ok(_) => assert!(text.contains(&b'[')),
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::Usage, "{e}");
+                assert!(error.is_some(), "{e}");
+            }
+        }
+    }
+}
+
+/// What texts that go wrong are made of.
+const PIECES: [&[u8]; 22] = [
+    b"{}",
+    b"{\"a\":1}",
+    b"{\"a\":[{}]}",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"\"",
+    b"\\",
+    b"\"a\"",
+    b" ",
+    b"\n",
+    b"\x1e",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\\ud800",
+    b"1e999",
+    b"nul",
+    b"\xc3\xb1",
+];
