@@ -263,7 +263,10 @@ impl Filesystem for Adapter {
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer!(reply, self.tree.rmdir(parent.0, name), |()| reply.ok());
+        let name = name.to_owned();
+        self.answer(self.tree.is_long_rmdir(parent.0, &name), move |tree| {
+            answer!(reply, tree.rmdir(parent.0, &name), |()| reply.ok());
+        });
     }
 
     fn rename(

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use plasmite_core::{Client, ErrorKind, POOL_SUFFIX, Pool};
 
@@ -32,6 +32,9 @@ pub(crate) use view::View;
 
 /// Filtered directories that may be known before those that nobody uses are looked for.
 const KEPT_VIEWS: usize = 1024;
+
+/// How long the news of a close may take.
+const CLOSING: Duration = Duration::from_millis(300);
 
 /// What tells a pool file from another one that has, or had, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,19 @@ impl PoolDir {
     /// True while one of its files is open.
     pub(crate) fn is_busy(&self) -> bool {
         self.open_files.load(Ordering::Relaxed) > 0
+    }
+
+    /// True when one of its files is open and not about to be closed: the kernel tells of a last close only after `close`
+    /// has returned, and by then a program may have gone on to `rmdir`.
+    fn stays_busy(&self) -> bool {
+        let end = Instant::now() + CLOSING;
+        while self.is_busy() {
+            if Instant::now() >= end {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
     }
 
     /// Closes the pool if nobody used it since `since`, or it was deleted; of one that stays open, gives the pages back that
@@ -380,7 +396,7 @@ impl Pools {
     /// Deletes a pool; waiting readers get end of file. EBUSY while one of its files is open here.
     pub(crate) fn delete(self: &Arc<Self>, name: &OsStr) -> Reply<()> {
         let dir = self.find(name)?;
-        if dir.is_busy() {
+        if dir.stays_busy() {
             return Err(Errno::EBUSY);
         }
         let name = dir.name();

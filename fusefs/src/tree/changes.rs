@@ -47,6 +47,12 @@ impl Tree {
         Ok(entry)
     }
 
+    /// True when removing the directory may have to wait for files that are being closed.
+    pub(crate) fn is_long_rmdir(&self, parent: u64, name: &OsStr) -> bool {
+        matches!(Self::ino(parent), Ok(Ino::Root))
+            && self.pools.find(name).is_ok_and(|dir| dir.is_busy())
+    }
+
     /// Deletes a pool.
     pub(crate) fn rmdir(&self, parent: u64, name: &OsStr) -> Reply<()> {
         match self.place(parent)? {

@@ -21,6 +21,19 @@ fn mkdir_rmdir_and_mv_create_delete_and_rename_pools() {
 
 /// SEMANTICS: Pools are directories
 #[test]
+fn a_pool_whose_files_were_just_closed_is_not_busy() {
+    let f = Fixture::new();
+    let docs = f.docs();
+    for _ in 0..300 {
+        let open: Vec<_> = (0..8).map(|_| fs::File::open(docs.join("tail")).unwrap()).collect();
+        drop(open);
+        fs::remove_dir(&docs).unwrap();
+        fs::create_dir(&docs).unwrap();
+    }
+}
+
+/// SEMANTICS: Pools are directories
+#[test]
 fn a_pool_with_open_files_is_busy() {
     let f = Fixture::new();
     let refused = f.sh("exec 3< docs/tail; rmdir docs");
