@@ -129,7 +129,14 @@ impl Tree {
                 let chunk = lock(reader).read(text.as_ref(), offset, size);
                 chunk.or_else(|error| views::end_of(&error)).map(Read::Data)
             }
-            What::Stream(stream) => read_stream(&file, stream, offset, size, waits, caller),
+            What::Stream(stream) => {
+                let read = read_stream(&file, stream, offset, size, waits, caller);
+                let polled = lock(&file.polled).take();
+                if let Some(notify) = polled {
+                    file.notify_of(stream, notify);
+                }
+                read
+            }
             What::Session { session, .. } => {
                 let written = Arc::new(lock(session).written().to_vec());
                 data(Chunk::of_file(&written, offset, size))
@@ -148,8 +155,11 @@ impl Tree {
             return Ok(Readiness { readable: true, writable: true });
         };
         let readable = stream.is_ready() || stream.check_alive().is_err();
-        if let (false, Some(notify)) = (readable, notify) {
-            file.dir.waiters.poll(stream.pool(), file.fh, Arc::clone(stream), notify);
+        match notify {
+            Some(notify) if !readable => file.notify_of(stream, notify),
+            // Who waits for edges (EPOLLET) does not ask again after a read.
+            Some(notify) => *lock(&file.polled) = Some(notify),
+            None => {}
         }
         Ok(Readiness { readable, writable: false })
     }
@@ -197,6 +207,13 @@ pub(super) fn text(dir: &View, what: Fixed) -> Reply<Arc<dyn Text>> {
             None => Arc::new(PoolLog(dir.pool()?)),
         },
     })
+}
+
+impl OpenFile {
+    /// Calls `notify` when the stream has something to read.
+    fn notify_of(&self, stream: &Arc<Stream>, notify: Notify) {
+        self.dir.waiters.poll(stream.pool(), self.fh, Arc::clone(stream), notify);
+    }
 }
 
 fn read_stream(

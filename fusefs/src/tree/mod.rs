@@ -27,6 +27,7 @@ use crate::pools::{Pools, View};
 use crate::shelf::Shelf;
 use crate::sync::{lock, read, write};
 use crate::views::{Stream, Text, TextReader};
+use crate::waiters::Notify;
 
 pub(crate) use attributes::{Change, MAX_NAME_BYTES};
 pub(crate) use files::{Opened, Read, Readiness};
@@ -78,6 +79,8 @@ struct OpenFile {
     fh: u64,
     dir: Arc<View>,
     what: What,
+    /// Who polled while there was something to read, and wants to know when there is more.
+    polled: Mutex<Option<Notify>>,
 }
 
 /// What is behind an open file.
@@ -195,7 +198,7 @@ impl Tree {
     fn keep_file(&self, dir: Arc<View>, what: What) -> u64 {
         let fh = self.new_handle();
         dir.file_opened();
-        write(&self.files).insert(fh, Arc::new(OpenFile { fh, dir, what }));
+        write(&self.files).insert(fh, Arc::new(OpenFile { fh, dir, what, polled: Mutex::default() }));
         fh
     }
 

@@ -95,3 +95,23 @@ fn a_name_has_its_size_at_once_also_when_attributes_were_set_while_it_was_writte
     let script = "echo '{\"a\":1}' > $ROOT/a.json && cp -p $ROOT/a.json docs/ && stat -c %s docs/a.json && cat docs/a.json && rsync -a docs/a.json docs/b.json && ls docs | wc -l";
     assert_eq!(f.sh(script).ok(), "8\n{\"a\":1}\n2\n");
 }
+
+#[test]
+fn who_waits_for_edges_is_told_of_each_message_also_after_a_read_that_leaves_nothing() {
+    let f = Fixture::new();
+    let script = "
+import os, select
+fd = os.open('docs/follow', os.O_RDONLY | os.O_NONBLOCK)
+epoll = select.epoll(); epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+assert epoll.poll(0) == []
+for n in range(1, 51):
+    with open('docs/x.json', 'w') as f: f.write('{}')
+    assert len(epoll.poll(10)) == 1, n
+    assert b'\"seq\":%d,' % n in os.read(fd, 65536), n
+    if n % 2: continue
+    try: os.read(fd, 100); assert False
+    except BlockingIOError: pass
+print('told')";
+    fs::write(f.root.path().join("edges.py"), script).unwrap();
+    assert_eq!(f.sh("python3 $ROOT/edges.py").ok(), "told\n");
+}

@@ -365,6 +365,7 @@ const FOLLOWERS: &[&str] = &[
     "python3 $ROOT/poll.py select",
     "python3 $ROOT/poll.py poll",
     "python3 $ROOT/poll.py epoll",
+    "python3 $ROOT/poll.py edges",
     "python3 $ROOT/poll.py asyncio",
 ];
 
@@ -378,12 +379,13 @@ def copy():
     except BlockingIOError: pass
 def wait_select(): select.select([fd], [], [])
 poll = select.poll(); poll.register(fd, select.POLLIN)
-epoll = select.epoll(); epoll.register(fd, select.EPOLLIN)
+edges = select.EPOLLET if sys.argv[1] == 'edges' else 0
+epoll = select.epoll(); epoll.register(fd, select.EPOLLIN | edges)
 async def main():
     asyncio.get_running_loop().add_reader(fd, copy)
     await asyncio.Event().wait()
 if sys.argv[1] == 'asyncio': asyncio.run(main())
-wait = {'select': wait_select, 'poll': poll.poll, 'epoll': epoll.poll}[sys.argv[1]]
+wait = {'select': wait_select, 'poll': poll.poll, 'epoll': epoll.poll, 'edges': epoll.poll}[sys.argv[1]]
 while True:
     copy(); wait()
 "#;
