@@ -74,8 +74,11 @@ impl Pool {
             header.seq > range.bounds.newest || line_start(header) > offset
         })?;
         match self.read_header(after.prev())? {
-            Read::Whole(header) => Ok((header.seq, line_start(&header))),
-            Read::Gone => Err(Error::new(
+            // A later line when the one that held the byte went during the search.
+            Read::Whole(header) if line_start(&header) <= offset => {
+                Ok((header.seq, line_start(&header)))
+            }
+            _ => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("byte {offset} of the log is not retained"),
             )),

@@ -198,7 +198,8 @@ impl Tree {
     fn keep_file(&self, dir: Arc<View>, what: What) -> u64 {
         let fh = self.new_handle();
         dir.file_opened();
-        write(&self.files).insert(fh, Arc::new(OpenFile { fh, dir, what, polled: Mutex::default() }));
+        write(&self.files)
+            .insert(fh, Arc::new(OpenFile { fh, dir, what, polled: Mutex::default() }));
         fh
     }
 

@@ -17,6 +17,7 @@ mod semantics;
 mod streams;
 mod tools_reading;
 mod tools_writing;
+mod turnover;
 mod views;
 mod writing;
 mod xattrs;
