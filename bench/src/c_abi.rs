@@ -173,8 +173,9 @@ const SMALL: Names = Names {
     get_json: "C get_json 7 bytes",
 };
 
-pub(crate) fn rows(bench: &mut Bench, dir: &Path, count: u64) {
-    let path = dir.join("c.plasmite");
+pub(crate) fn rows(bench: &mut Bench) {
+    let count = bench.count;
+    let path = bench.dir.join("c.plasmite");
     let pool = Pool::create(&path, 8 << 20).unwrap();
     let c_pool = CPool::open(&path);
     for (names, text) in [(LARGE, dense(1024)), (SMALL, r#"{"a":1}"#.to_owned())] {

@@ -15,22 +15,36 @@ mod rows;
 
 use std::process::ExitCode;
 
+const USAGE: &str = "usage: cargo xtask bench [--quick] [--json] [--only GROUP]";
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [] => rows::run(rows::Effort::Full, report::Form::Table),
-        ["--quick"] => rows::run(rows::Effort::Quick, report::Form::Table),
-        ["--json"] => rows::run(rows::Effort::Full, report::Form::Json),
-        ["--quick", "--json"] | ["--json", "--quick"] => {
-            rows::run(rows::Effort::Quick, report::Form::Json);
-        }
-        // The other half of a row that takes two processes.
-        ["child", role, path, count] => processes::child(role, path, count),
-        _ => {
-            eprintln!("usage: cargo xtask bench [--quick] [--json]");
-            return ExitCode::from(2);
+    // The other half of a row that takes two processes.
+    if let [word, role, path, count] = &args[..]
+        && word == "child"
+    {
+        processes::child(role, path, count);
+        return ExitCode::SUCCESS;
+    }
+    match measure(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn measure(args: Vec<String>) -> Result<(), String> {
+    let (mut effort, mut form, mut only) = (rows::Effort::Full, report::Form::Table, String::new());
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--quick" => effort = rows::Effort::Quick,
+            "--json" => form = report::Form::Json,
+            "--only" => only = args.next().ok_or(USAGE)?,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    rows::run(effort, form, &only)
 }

@@ -57,8 +57,10 @@ pub(crate) struct Mounts {
     pool: Pool,
     /// The pool of the engine alone.
     engine: Pool,
-    /// Of the next file that is looked at for the first time, and of the next one to create.
+    /// The message to look at next for the first time.
     next: u64,
+    /// Of the next file to create.
+    next_name: u64,
 }
 
 struct Side {
@@ -91,51 +93,65 @@ impl Mounts {
         let listed = Client::new(dir.join("speed.pools")).create("listed", 16 << 20).unwrap();
         (0..LISTED).for_each(|_| append(&listed, b"{\"a\":1}"));
         assert_eq!(listed.bounds().unwrap().count(), LISTED);
-        Self { mount, floor, bell: Bell::of(&dir.join("floor")), pool, engine, next: 0 }
+        Self {
+            mount,
+            floor,
+            bell: Bell::of(&dir.join("floor")),
+            pool,
+            engine,
+            next: 0,
+            next_name: 0,
+        }
     }
 
-    pub(crate) fn rows(&mut self, bench: &mut Bench, count: u64) {
-        // The messages that this round looks at for the first time.
+    /// Fills the pool, so that this round looks at messages for the first time.
+    fn refill(&mut self, count: u64) {
         (0..count + 20_000).for_each(|_| append(&self.pool, b"{\"a\":100000}"));
         self.next = self.pool.bounds().unwrap().newest.get() - count;
-        self.files(bench, count);
-        self.streams(bench, count);
-        self.block(bench, count);
-        self.wake_up(bench, (count / 10).max(100));
-        self.listings(bench);
     }
 
-    fn files(&self, bench: &mut Bench, count: u64) {
-        self.row(
-            bench,
-            &WRITE,
-            count,
-            |side, _| (&side.line).write_all(LINE).unwrap(),
-            |_| {
-                append(&self.engine, b"{\"a\":1}");
-            },
-        );
+    pub(crate) fn write(&mut self, bench: &mut Bench) {
+        let engine = |_| append(&self.engine, b"{\"a\":1}");
+        let write = |side: &Side, _| (&side.line).write_all(LINE).unwrap();
+        self.row(bench, &WRITE, bench.count / 20, write, engine);
+    }
+
+    pub(crate) fn create(&mut self, bench: &mut Bench) {
+        let count = bench.count / 80;
+        let first = self.next_name;
+        self.next_name += count;
         let create = |side: &Side, n: u64| {
-            let name = side.docs.join(format!("new-{}-{n}.json", self.next));
+            let name = side.docs.join(format!("new-{}.json", first + n));
             File::create(name).unwrap().write_all(LINE).unwrap();
         };
-        self.row(bench, &CREATE, count / 4, create, |_| append(&self.engine, b"{\"a\":1}"));
+        self.row(bench, &CREATE, count, create, |_| append(&self.engine, b"{\"a\":1}"));
+    }
+
+    pub(crate) fn open(&mut self, bench: &mut Bench) {
+        let count = bench.count / 80;
+        self.refill(count);
         let mut text = [0; 256];
         let open = |side: &Side, n: u64| {
             let name = side.docs.join((self.next + n).to_string());
             assert!(File::open(name).unwrap().read(&mut text).unwrap() > 64);
         };
+        (0..count).for_each(|_| append(&self.engine, b"{\"a\":1}"));
         let newest = self.engine.bounds().unwrap().newest;
-        self.row(bench, &OPEN, count / 4, open, |n| {
+        self.row(bench, &OPEN, count, open, |n| {
             black_box(self.engine.get(Seq::new(newest.get() - n)).unwrap().to_json());
         });
+    }
+
+    pub(crate) fn stat(&mut self, bench: &mut Bench) {
+        self.refill(1);
         let stat = |side: &Side, _| {
             black_box(fs::metadata(side.docs.join(self.next.to_string())).unwrap());
         };
-        self.row(bench, &STAT, count, stat, |_| ());
+        self.row(bench, &STAT, bench.count / 20, stat, |_| ());
     }
 
-    fn streams(&self, bench: &mut Bench, count: u64) {
+    pub(crate) fn stream(&mut self, bench: &mut Bench) {
+        self.refill(0);
         let mut bytes = vec![0; 128 << 10];
         let read = |side: &Side, _| {
             let mut file = File::open(side.docs.join(side.stream)).unwrap();
@@ -148,7 +164,7 @@ impl Mounts {
         };
         let mut message = plasmite_core::Message::default();
         let mut out = String::with_capacity(2 << 20);
-        self.row(bench, &STREAM, count / 50, read, |_| {
+        self.row(bench, &STREAM, bench.count / 1000, read, |_| {
             let mut tail = self.pool.tail(TailOptions::default()).unwrap();
             out.clear();
             while out.len() < 1 << 20 {
@@ -189,10 +205,10 @@ impl Mounts {
     }
 
     /// A message of a block of 64 KiB that is written at once.
-    fn block(&self, bench: &mut Bench, count: u64) {
+    pub(crate) fn block(&mut self, bench: &mut Bench) {
         let block = LINE.repeat((64 << 10) / LINE.len());
         let messages = (block.len() / LINE.len()) as u64;
-        let writes = (count / 100).max(8);
+        let writes = (bench.count / 2000).max(8);
         let start = Instant::now();
         for _ in 0..writes {
             (&self.mount.line).write_all(&block).unwrap();
@@ -202,7 +218,8 @@ impl Mounts {
     }
 
     /// From the time in a message to its arrival in a reader, median.
-    fn wake_up(&self, bench: &mut Bench, count: u64) {
+    pub(crate) fn wake_up(&mut self, bench: &mut Bench) {
+        let count = (bench.count / 200).max(100);
         let mut readers = [&self.floor.docs.join("tail"), &self.mount.docs.join("follow")]
             .map(|path| spawn("read-times", path, count));
         for reader in &mut readers {
@@ -228,7 +245,7 @@ impl Mounts {
         bench.note(name, mount, Some((FLOOR, 1.2)), None);
     }
 
-    fn listings(&self, bench: &mut Bench) {
+    pub(crate) fn listings(&mut self, bench: &mut Bench) {
         let listed = self.mount.docs.with_file_name("listed");
         for command in [&["ls"][..], &["ls", "-la"], &["find"]] {
             let mut list = Command::new(command[0]);

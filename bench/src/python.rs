@@ -33,9 +33,10 @@ fn script() -> Command {
     python
 }
 
-pub(crate) fn rows(bench: &mut Bench, dir: &Path, count: u64) {
-    let count = (count / 4).to_string();
-    let output = script().arg("measure").arg(dir).arg(count).stderr(Stdio::inherit()).output();
+pub(crate) fn rows(bench: &mut Bench) {
+    let count = (bench.count / 4).to_string();
+    let output =
+        script().arg("measure").arg(&bench.dir).arg(count).stderr(Stdio::inherit()).output();
     let output = output.expect("the rows of Python need python3");
     assert!(output.status.success(), "the Python half of the benchmark failed");
     let measured: HashMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
@@ -46,8 +47,8 @@ pub(crate) fn rows(bench: &mut Bench, dir: &Path, count: u64) {
 }
 
 /// A tail that waits in a Python program.
-pub(crate) fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
-    let path = dir.join("python-wakes.plasmite");
+pub(crate) fn wake_up(bench: &mut Bench, count: u64) {
+    let path = bench.dir.join("python-wakes.plasmite");
     let mut waiting = script();
     waiting.arg("wake").arg(&path).arg(count.to_string());
     let ns = processes::wake_program(&path, &mut waiting, count);

@@ -1,7 +1,7 @@
 //! The rows.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use plasmite_core::json::Document;
@@ -35,8 +35,15 @@ pub(crate) fn dense(len: usize) -> String {
     text
 }
 
+/// The rows, and what they are measured with.
 pub(crate) struct Bench {
     rows: Vec<Row>,
+    pub(crate) dir: PathBuf,
+    effort: Effort,
+    /// How often the cheapest operations are done in a round.
+    pub(crate) count: u64,
+    /// Started by the first group that needs them.
+    mounts: Option<Mounts>,
 }
 
 impl Bench {
@@ -59,38 +66,80 @@ impl Bench {
         let name = name.to_owned();
         self.rows.push(Row { name, unit, rounds: vec![value], limit: None, aim: Some(aim) });
     }
+
+    fn with_mounts(&mut self, measure: impl FnOnce(&mut Mounts, &mut Self)) {
+        let mut mounts = self.mounts.take().unwrap_or_else(|| Mounts::start(&self.dir));
+        measure(&mut mounts, self);
+        self.mounts = Some(mounts);
+    }
 }
 
-pub(crate) fn run(effort: Effort, form: Form) {
-    let quick = effort == Effort::Quick;
-    let (rounds, count) = if quick { (3, 20_000) } else { (9, 200_000) };
-    let dir = tempfile::tempdir_in(".").unwrap();
-    let mut bench = Bench { rows: Vec::new() };
-    let mut mounts = Mounts::start(dir.path());
+/// Rows that are measured together.
+type Group = (&'static str, fn(&mut Bench));
+
+/// Measured once in each round.
+const IN_ROUNDS: &[Group] = &[
+    ("engine", in_process),
+    ("processes", across_processes),
+    ("wake-up", wake_up),
+    ("C", |b| c_abi::rows(b)),
+    ("Python", |b| python::rows(b)),
+    ("flush", durable),
+    ("mount: write", |b| b.with_mounts(Mounts::write)),
+    ("mount: create", |b| b.with_mounts(Mounts::create)),
+    ("mount: open", |b| b.with_mounts(Mounts::open)),
+    ("mount: stat", |b| b.with_mounts(Mounts::stat)),
+    ("mount: stream", |b| b.with_mounts(Mounts::stream)),
+    ("mount: block", |b| b.with_mounts(Mounts::block)),
+    ("mount: wake-up", |b| b.with_mounts(Mounts::wake_up)),
+    ("mount: listings", |b| b.with_mounts(Mounts::listings)),
+];
+
+/// Measured once.
+const AT_THE_END: &[Group] =
+    &[("bytes", bytes_on_top), ("mount: idle", idle), ("mount: requests", requests)];
+
+/// Measures the groups whose names contain `only`.
+///
+/// # Errors
+/// When there is none: what groups there are.
+pub(crate) fn run(effort: Effort, form: Form, only: &str) -> Result<(), String> {
+    let wanted = |group: &&Group| group.0.contains(only);
+    if !IN_ROUNDS.iter().chain(AT_THE_END).any(|group| wanted(&group)) {
+        let names: Vec<_> = IN_ROUNDS.iter().chain(AT_THE_END).map(|group| group.0).collect();
+        return Err(format!("no group contains {only:?}; there are: {}", names.join(", ")));
+    }
+    let (rounds, count) = if effort == Effort::Quick { (3, 20_000) } else { (9, 200_000) };
+    let dir = tempfile::tempdir_in(".").map_err(|e| format!("a directory here: {e}"))?;
+    let mut bench =
+        Bench { rows: Vec::new(), dir: dir.path().to_owned(), effort, count, mounts: None };
     for round in 0..rounds {
         eprint!("\rround {} of {rounds} ", round + 1);
-        in_process(&mut bench, dir.path(), count);
-        across_processes(&mut bench, dir.path(), count);
-        c_abi::rows(&mut bench, dir.path(), count);
-        python::rows(&mut bench, dir.path(), count);
-        durable(&mut bench, dir.path(), if quick { 30 } else { 200 });
-        mounts.rows(&mut bench, count / 20);
+        IN_ROUNDS.iter().filter(wanted).for_each(|(_, measure)| measure(&mut bench));
     }
-    drop(mounts);
     eprint!("\r                \r");
-    bytes_on_top(&mut bench, dir.path());
-    let (pools, readers) = if quick { (10, 100) } else { (100, 1000) };
-    let idle = mount::idle(dir.path(), pools, readers);
+    bench.mounts = None;
+    AT_THE_END.iter().filter(wanted).for_each(|(_, measure)| measure(&mut bench));
+    print(&bench.rows, form);
+    Ok(())
+}
+
+fn idle(bench: &mut Bench) {
+    let (pools, readers) = if bench.effort == Effort::Quick { (10, 100) } else { (100, 1000) };
+    let idle = mount::idle(&bench.dir, pools, readers);
     let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
     bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, 50.0 * 1024.0);
     bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, 1.0);
-    for counted in requests::count(dir.path()) {
-        bench.note_size(&counted.name, counted.each, Unit::Requests, counted.aim);
-    }
-    print(&bench.rows, form);
 }
 
-fn in_process(bench: &mut Bench, dir: &Path, count: u64) {
+fn requests(bench: &mut Bench) {
+    for counted in requests::count(&bench.dir) {
+        bench.note_size(&counted.name, counted.each, Unit::Requests, counted.aim);
+    }
+}
+
+fn in_process(bench: &mut Bench) {
+    let (dir, count) = (bench.dir.clone(), bench.count);
     let path = dir.join("in-process.plasmite");
     let text = dense(1024);
     let file = std::fs::File::options()
@@ -185,23 +234,24 @@ fn in_process(bench: &mut Bench, dir: &Path, count: u64) {
     Pool::delete(&path).unwrap();
 }
 
-fn across_processes(bench: &mut Bench, dir: &Path, count: u64) {
+fn across_processes(bench: &mut Bench) {
+    let count = bench.count;
     for writers in [1, 2, 8] {
-        let path = dir.join("writers.plasmite");
+        let path = bench.dir.join("writers.plasmite");
         Pool::create(&path, 8 << 20).unwrap();
         let ns = processes::writers(&path, writers, count, false);
         let limit = (writers > 1).then_some(("append 1 KiB by 1 processes", 1.43));
         bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
         Pool::delete(&path).unwrap();
     }
-    wake_up(bench, dir, (count / 200).max(200));
 }
 
 /// The row that other processes' waking up is measured against.
 pub(crate) const FUTEX: &str = "futex → awake, another process, p50";
 
-fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
-    let mut ups = processes::wake_ups(dir, count);
+fn wake_up(bench: &mut Bench) {
+    let count = (bench.count / 200).max(200);
+    let mut ups = processes::wake_ups(&bench.dir, count);
     let mut note = |name, values: &mut [f64], part, limit, aim| {
         bench.note(name, processes::quantile(values, part), limit, aim);
     };
@@ -209,10 +259,12 @@ fn wake_up(bench: &mut Bench, dir: &Path, count: u64) {
     note("append → awake, another process, p50", &mut ups.awake, 0.5, Some((FUTEX, 1.3)), None);
     note("append → message, another process, p50", &mut ups.message, 0.5, None, None);
     note("append → awake, another process, p99", &mut ups.awake, 0.99, None, Some(100_000.0));
-    python::wake_up(bench, dir, count);
+    python::wake_up(bench, count);
 }
 
-fn durable(bench: &mut Bench, dir: &Path, count: u64) {
+fn durable(bench: &mut Bench) {
+    let count = if bench.effort == Effort::Quick { 30 } else { 200 };
+    let dir = bench.dir.clone();
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::options()
         .read(true)
@@ -241,8 +293,8 @@ fn durable(bench: &mut Bench, dir: &Path, count: u64) {
 }
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message of 100 bytes, less the message.
-fn bytes_on_top(bench: &mut Bench, dir: &Path) {
-    let path = dir.join("bytes.plasmite");
+fn bytes_on_top(bench: &mut Bench) {
+    let path = bench.dir.join("bytes.plasmite");
     let pool = Pool::create(&path, 1 << 20).unwrap();
     let text = format!("{{\"a\":\"{}\"}}", "x".repeat(92));
     while pool.bounds().unwrap().oldest == Seq::FIRST {

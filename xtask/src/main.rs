@@ -19,7 +19,7 @@ usage: cargo xtask TASK
   test         everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
   python       the Python client's tests against the library as cargo builds it for debugging
   conformance  all manifests on all surfaces, as a table
-  bench        measure Plasmite beside the machine's limits [--quick] [--json]
+  bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
   packages     the SDK and the wheel, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   wheel        the Python wheel with the command and the library in it, in target/wheel
