@@ -11,10 +11,11 @@ use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, Timestamp};
 use crate::errors::{Failure, SUCCESS, code, report};
 use crate::help;
 use crate::units;
+use crate::version;
 
 /// Persistent JSON message pools that are just files.
 #[derive(Debug, Parser)]
-#[command(name = "plasmite", version, about = help::SHORT, long_about = help::ABOUT, after_help = help::TOP)]
+#[command(name = "plasmite", version = version::TEXT, about = help::SHORT, long_about = help::ABOUT, after_help = help::TOP)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {

@@ -42,9 +42,28 @@ fn version_is_json_in_a_pipe_and_a_word_with_the_option() {
     assert_eq!(version["name"], "plasmite");
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(sandbox.run(&["version", "--json"]).json(), version);
-    let line = format!("plasmite {}\n", env!("CARGO_PKG_VERSION"));
+    let commit = version["commit"].as_str();
+    let commit = commit.map_or_else(String::new, |commit| format!(" ({commit})"));
+    let line = format!("plasmite {}{commit}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(sandbox.run(&["--version"]).ok(), line);
     assert_eq!(sandbox.run(&["-V"]).ok(), line);
+}
+
+#[test]
+fn version_names_the_commit_that_was_built() {
+    let git = |args: &[&str]| {
+        let output =
+            Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        output.ok().filter(|o| o.status.success()).map(|o| String::from_utf8(o.stdout).unwrap())
+    };
+    let tracked = git(&["ls-files", "Cargo.toml"]).is_some_and(|files| !files.is_empty());
+    if !tracked || std::env::var_os("PLASMITE_COMMIT").is_some() {
+        // Not a clone of this project, or the builder said otherwise.
+        return;
+    }
+    let head = git(&["rev-parse", "HEAD"]).unwrap();
+    let version = Sandbox::new().run(&["version"]).json();
+    assert_eq!(version["commit"], head[..12]);
 }
 
 #[test]

@@ -11,8 +11,7 @@ use std::{env, fs};
 const FILE: &str = "libplasmite.so";
 const SONAME: &str = "libplasmite.so.1";
 
-fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=build.rs");
+pub(crate) fn give() -> Result<(), Box<dyn Error>> {
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,{SONAME}");
         link_beside_the_library()?;
