@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_abi;
+mod cpus;
 mod floor;
 mod limits;
 mod mount;
@@ -12,6 +13,7 @@ mod python;
 mod report;
 mod requests;
 mod rows;
+mod wake_up;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
+use crate::cpus::Cpus;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
 use crate::{floor, mount, mount_speed, rows};
 
@@ -110,11 +111,11 @@ impl Stage {
 }
 
 /// Wakes a sleeping process `count` times by each way in turn, so that both meet the same weather.
-pub(crate) fn wake_ups(dir: &Path, count: u64) -> WakeUps {
+pub(crate) fn wake_ups(dir: &Path, count: u64, cpus: Cpus) -> WakeUps {
     let stage = Stage::open(&dir.join("wake"));
     stage.word().store(0, Ordering::Release);
     let pool = Pool::create(&dir.join("wake.plasmite"), 1 << 20).unwrap();
-    let mut child = spawn("wake-up", dir, count);
+    let mut child = cpus.place(|| spawn("wake-up", dir, count));
     wait_ready(&mut child);
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let mut found = WakeUps::default();
@@ -135,6 +136,7 @@ pub(crate) fn wake_ups(dir: &Path, count: u64) -> WakeUps {
         found.message.push((stage.stamp(2).load(Ordering::Acquire) - start) as f64);
     }
     child.wait().unwrap();
+    cpus.release();
     Pool::delete(&dir.join("wake.plasmite")).unwrap();
     found
 }
@@ -161,9 +163,9 @@ fn be_woken(dir: &Path, count: u64) {
 
 /// Nanoseconds from the beginning of an append to the message in the hands of another program, which waits for messages
 /// that hold the time of their sending, and prints the median.
-pub(crate) fn wake_program(path: &Path, waiting: &mut Command, count: u64) -> f64 {
+pub(crate) fn wake_program(path: &Path, waiting: &mut Command, count: u64, cpus: Cpus) -> f64 {
     let pool = Pool::create(path, 1 << 20).unwrap();
-    let mut child = start(waiting);
+    let mut child = cpus.place(|| start(waiting));
     wait_ready(&mut child);
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     for _ in 0..count {
@@ -172,6 +174,7 @@ pub(crate) fn wake_program(path: &Path, waiting: &mut Command, count: u64) -> f6
         pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
     }
     let output = child.wait_with_output().unwrap();
+    cpus.release();
     assert!(output.status.success());
     Pool::delete(path).unwrap();
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()

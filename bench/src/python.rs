@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::cpus::Cpus;
 use crate::processes;
 use crate::report::AllowedOf;
-use crate::rows::{self, Bench};
+use crate::rows::Bench;
 
 const DUMPS: &str = "Python json.dumps, small dict";
 const LOADS: &str = "Python json.loads, small dict";
@@ -46,13 +47,12 @@ pub(crate) fn rows(bench: &mut Bench) {
     }
 }
 
-/// A tail that waits in a Python program.
-pub(crate) fn wake_up(bench: &mut Bench, count: u64) {
-    let path = bench.dir.join("python-wakes.plasmite");
+/// Nanoseconds until a message is in the hands of a Python program that waits in a tail: the median.
+pub(crate) fn wake_up(dir: &Path, count: u64, cpus: Cpus) -> f64 {
+    let path = dir.join("python-wakes.plasmite");
     let mut waiting = script();
     waiting.arg("wake").arg(&path).arg(count.to_string());
-    let ns = processes::wake_program(&path, &mut waiting, count);
-    bench.note("append → message, Python tail, p50", ns, Some((rows::FUTEX, 2.0)), None);
+    processes::wake_program(&path, &mut waiting, count, cpus)
 }
 
 /// Which Python is measured.

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::report::{AllowedOf, Form, Row, Unit, print};
-use crate::{c_abi, mount, processes, python, requests};
+use crate::{c_abi, mount, processes, python, requests, wake_up};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -81,7 +81,7 @@ type Group = (&'static str, fn(&mut Bench));
 const IN_ROUNDS: &[Group] = &[
     ("engine", in_process),
     ("processes", across_processes),
-    ("wake-up", wake_up),
+    ("wake-up", wake_up::rows),
     ("C", |b| c_abi::rows(b)),
     ("Python", |b| python::rows(b)),
     ("flush", durable),
@@ -244,22 +244,6 @@ fn across_processes(bench: &mut Bench) {
         bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
         Pool::delete(&path).unwrap();
     }
-}
-
-/// The row that other processes' waking up is measured against.
-pub(crate) const FUTEX: &str = "futex → awake, another process, p50";
-
-fn wake_up(bench: &mut Bench) {
-    let count = (bench.count / 200).max(200);
-    let mut ups = processes::wake_ups(&bench.dir, count);
-    let mut note = |name, values: &mut [f64], part, limit, aim| {
-        bench.note(name, processes::quantile(values, part), limit, aim);
-    };
-    note(FUTEX, &mut ups.futex, 0.5, None, None);
-    note("append → awake, another process, p50", &mut ups.awake, 0.5, Some((FUTEX, 1.3)), None);
-    note("append → message, another process, p50", &mut ups.message, 0.5, None, None);
-    note("append → awake, another process, p99", &mut ups.awake, 0.99, None, Some(100_000.0));
-    python::wake_up(bench, count);
 }
 
 fn durable(bench: &mut Bench) {

@@ -1,0 +1,71 @@
+//! Where two processes run. Left to itself the scheduler moves them together and apart as it sees fit, and a wake-up costs many
+//! times more between two CPUs than on one: both are measured, each with its own limit.
+
+#![allow(unsafe_code)]
+
+use std::mem::{size_of, zeroed};
+
+/// The CPUs of a process and of the one that it wakes.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpus {
+    allowed: libc::cpu_set_t,
+    here: usize,
+    there: usize,
+}
+
+impl Cpus {
+    /// One CPU for both.
+    pub(crate) fn one() -> Self {
+        let allowed = allowed();
+        let first = members(&allowed).next().unwrap();
+        Self { allowed, here: first, there: first }
+    }
+
+    /// A CPU for each. None where there is only one.
+    pub(crate) fn two() -> Option<Self> {
+        let allowed = allowed();
+        let (here, there) = (members(&allowed).next()?, members(&allowed).last()?);
+        (here != there).then_some(Self { allowed, here, there })
+    }
+
+    /// Starts the other process in its place, and then takes its own.
+    pub(crate) fn place<T>(&self, start: impl FnOnce() -> T) -> T {
+        keep_to(&set_of(self.there));
+        let started = start();
+        keep_to(&set_of(self.here));
+        started
+    }
+
+    /// Lets this process run anywhere again.
+    pub(crate) fn release(&self) {
+        keep_to(&self.allowed);
+    }
+}
+
+fn allowed() -> libc::cpu_set_t {
+    // SAFETY: a set of bits, for which zeros are good; the call writes no more than its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set), 0);
+        set
+    }
+}
+
+fn members(set: &libc::cpu_set_t) -> impl Iterator<Item = usize> + '_ {
+    // SAFETY: the number is below the set's size.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, set) })
+}
+
+fn set_of(cpu: usize) -> libc::cpu_set_t {
+    // SAFETY: a set of bits, for which zeros are good; the number is below its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    }
+}
+
+fn keep_to(set: &libc::cpu_set_t) {
+    // SAFETY: the set lives through the call, which reads it.
+    assert_eq!(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) }, 0);
+}

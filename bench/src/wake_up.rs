@@ -1,0 +1,54 @@
+//! Rows of how long a blocked reader takes to be woken, on another CPU and on the writer's own.
+
+use crate::cpus::Cpus;
+use crate::processes::{self, quantile};
+use crate::python;
+use crate::rows::Bench;
+
+pub(crate) fn rows(bench: &mut Bench) {
+    if let Some(cpus) = Cpus::two() {
+        placed(bench, cpus, &TWO_CPUS);
+    }
+    placed(bench, Cpus::one(), &ONE_CPU);
+}
+
+/// The names of the rows.
+struct Names {
+    futex: &'static str,
+    futex_p99: &'static str,
+    awake: &'static str,
+    awake_p99: &'static str,
+    message: &'static str,
+    python: &'static str,
+}
+
+const TWO_CPUS: Names = Names {
+    futex: "futex → awake, two CPUs, p50",
+    futex_p99: "futex → awake, two CPUs, p99",
+    awake: "append → awake, two CPUs, p50",
+    awake_p99: "append → awake, two CPUs, p99",
+    message: "append → message, two CPUs, p50",
+    python: "append → message, Python, two CPUs, p50",
+};
+
+const ONE_CPU: Names = Names {
+    futex: "futex → awake, one CPU, p50",
+    futex_p99: "futex → awake, one CPU, p99",
+    awake: "append → awake, one CPU, p50",
+    awake_p99: "append → awake, one CPU, p99",
+    message: "append → message, one CPU, p50",
+    python: "append → message, Python, one CPU, p50",
+};
+
+fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
+    let count = (bench.count / 200).max(200);
+    let mut ups = processes::wake_ups(&bench.dir, count, cpus);
+    bench.note(names.futex, quantile(&mut ups.futex, 0.5), None, None);
+    bench.note(names.futex_p99, quantile(&mut ups.futex, 0.99), None, None);
+    let limit = Some((names.futex, 1.3));
+    bench.note(names.awake, quantile(&mut ups.awake, 0.5), limit, None);
+    bench.note(names.awake_p99, quantile(&mut ups.awake, 0.99), None, Some(100_000.0));
+    bench.note(names.message, quantile(&mut ups.message, 0.5), None, None);
+    let python = python::wake_up(&bench.dir, count, cpus);
+    bench.note(names.python, python, Some((names.futex, 2.0)), None);
+}
