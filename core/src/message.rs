@@ -73,13 +73,13 @@ impl Message {
         out.push('\n');
     }
 
-    /// Replaces the frame: `copy` fills in its words and gives its header, if there can be one. The message is empty until it
+    /// Replaces the frame: `copy` changes its words and gives its header, if there can be one. The message is empty until it
     /// is checked.
     pub(crate) fn refill(
         &mut self,
-        copy: impl FnOnce(&mut Vec<u64>) -> Option<FrameHeader>,
+        copy: impl FnOnce(&mut TextWords) -> Option<FrameHeader>,
     ) -> bool {
-        let header = copy(self.frame.change());
+        let header = copy(&mut self.frame);
         self.header = header.unwrap_or_default();
         header.is_some()
     }

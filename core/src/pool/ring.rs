@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::{self, FrameHeader};
 use crate::format::geometry::Geometry;
 use crate::sys::map::Map;
+use crate::sys::text::TextWords;
 use crate::types::Seq;
 
 /// The mapping of a pool and its layout.
@@ -92,21 +93,33 @@ impl Ring<'_> {
         self.header_of(&words)
     }
 
-    /// Copies the frame at `start` into `words` and takes its header apart, unverified; None when its length can't be.
-    pub(super) fn read_frame(&self, start: u64, words: &mut Vec<u64>) -> Option<FrameHeader> {
+    /// Copies the frame at `start` into `out` and takes its header apart, unverified; None when its length can't be.
+    pub(super) fn read_frame(&self, start: u64, out: &mut TextWords) -> Option<FrameHeader> {
+        let words = out.change();
         let mut first = [0; frame::FIRST_WORDS];
         self.read(start, &mut first);
         let header = self.header_of(&first)?;
         let count = frame::words_for(header.payload_len.into()) as usize;
         words.resize(count, 0);
-        match words.split_first_chunk_mut() {
+        match words.first_chunk_mut() {
             None => words.copy_from_slice(&first[..count]),
-            Some((begin, rest)) => {
+            Some(begin) => {
                 *begin = first;
-                self.read(self.advance(start, size_of_val(&first) as u64), rest);
+                self.read_text(self.advance(start, size_of_val(&first) as u64), out, first.len());
             }
         }
         Some(header)
+    }
+
+    /// Copies the words of a text from word `from` on out of the ring, around its end. At most a ring full.
+    fn read_text(&self, start: u64, out: &mut TextWords, from: usize) {
+        let end = out.words().len();
+        let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
+        let middle = from.saturating_add(before_end).min(end);
+        self.map.read_text(self.file_offset(start), out, from..middle);
+        if middle < end {
+            self.map.read_text(self.file_offset(0), out, middle..end);
+        }
     }
 
     fn header_of(&self, words: &[u64]) -> Option<FrameHeader> {

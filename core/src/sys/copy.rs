@@ -13,25 +13,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) unsafe fn copy_in(from: *const u8, to: *mut u64, count: usize) {
     // SAFETY: what the caller promised; the second call copies the rest of the same ranges.
     unsafe {
-        let done = copy_blocks(from, to.cast(), count);
+        let Copied { bytes: done, .. } = copy_blocks(from, to.cast(), count);
         copy_in_by_words(from.add(done), to.add(done / 8), count - done);
     }
 }
 
-/// Copies shared words to memory of our own.
+/// Copies shared words to memory of our own. True: every byte that it copied is ASCII.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `count` words, both are aligned to 8 and do not overlap; nobody else uses `to`
 /// meanwhile, and `from` is only accessed atomically or by the functions of this module.
-pub(super) unsafe fn copy_out(from: *const u64, to: *mut u64, count: usize) {
+pub(super) unsafe fn copy_out(from: *const u64, to: *mut u64, count: usize) -> bool {
     // SAFETY: what the caller promised; blocks are whole words, and the loop copies the words after them.
     unsafe {
-        let done = copy_blocks(from.cast(), to.cast(), count * 8) / 8;
-        for i in done..count {
+        let Copied { bytes, mut is_ascii } = copy_blocks(from.cast(), to.cast(), count * 8);
+        for i in bytes / 8..count {
             let word = AtomicU64::from_ptr(from.add(i).cast_mut()).load(Ordering::Relaxed);
+            is_ascii &= word & NOT_ASCII == 0;
             to.add(i).write(word);
         }
+        is_ascii
     }
+}
+
+/// The bits of a word that are set in no ASCII text.
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+
+/// What [`copy_blocks`] has done.
+struct Copied {
+    /// So many bytes, a multiple of 16, are copied: all but 15 at most.
+    bytes: usize,
+    /// Every one of them is ASCII. Told of the very bytes that were written, whoever changed the others meanwhile.
+    is_ascii: bool,
 }
 
 /// Asks for the cache line of `at`, to write to it soon.
@@ -46,18 +59,20 @@ pub(super) fn prefetch_to_write(at: *const u8) {
     let _ = at;
 }
 
-/// Copies most of the bytes, a multiple of 16, and returns how many: all but 15 at most.
+/// Copies most of the bytes.
 ///
 /// # Safety
 /// Both ranges of `count` bytes are mapped and do not overlap. Either side may be the shared one.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> usize {
+unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> Copied {
     let large = count / 64 * 64;
     let all = count / 16 * 16;
+    let not_ascii: u32;
     // SAFETY: SSE2 is part of x86-64; the loops touch exactly the first `all` bytes of both ranges, and no other memory.
     unsafe {
         std::arch::asm!(
+            "pxor {seen}, {seen}",
             "test {large}, {large}",
             "jz 3f",
             "2:",
@@ -69,6 +84,10 @@ unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> usize {
             "movdqu [{to} + {at} + 16], {b}",
             "movdqu [{to} + {at} + 32], {c}",
             "movdqu [{to} + {at} + 48], {d}",
+            "por {seen}, {a}",
+            "por {seen}, {b}",
+            "por {c}, {d}",
+            "por {seen}, {c}",
             "add {at}, 64",
             "cmp {at}, {large}",
             "jb 2b",
@@ -78,10 +97,12 @@ unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> usize {
             "4:",
             "movdqu {a}, [{from} + {at}]",
             "movdqu [{to} + {at}], {a}",
+            "por {seen}, {a}",
             "add {at}, 16",
             "cmp {at}, {all}",
             "jb 4b",
             "5:",
+            "pmovmskb {not_ascii:e}, {seen}",
             from = in(reg) from,
             to = in(reg) to,
             large = in(reg) large,
@@ -91,10 +112,12 @@ unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> usize {
             b = out(xmm_reg) _,
             c = out(xmm_reg) _,
             d = out(xmm_reg) _,
+            seen = out(xmm_reg) _,
+            not_ascii = lateout(reg) not_ascii,
             options(nostack),
         );
     }
-    all
+    Copied { bytes: all, is_ascii: not_ascii == 0 }
 }
 
 /// Nothing faster than words is known here.
@@ -102,8 +125,8 @@ unsafe fn copy_blocks(from: *const u8, to: *mut u8, count: usize) -> usize {
 /// # Safety
 /// None is needed.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn copy_blocks(_from: *const u8, _to: *mut u8, _count: usize) -> usize {
-    0
+unsafe fn copy_blocks(_from: *const u8, _to: *mut u8, _count: usize) -> Copied {
+    Copied { bytes: 0, is_ascii: true }
 }
 
 /// # Safety
@@ -155,6 +178,25 @@ mod tests {
             unsafe { copy_out(from[5..].as_ptr(), to[3..].as_mut_ptr(), count) };
             assert_eq!(to[3..3 + count], from[5..5 + count]);
             assert!(to[..3].iter().chain(&to[3 + count..]).all(|w| *w == 0));
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_ascii_is_seen_wherever_it_is() {
+        let mut from = vec![u64::from_ne_bytes([0x7F; 8]); 40];
+        let mut to = vec![0; 40];
+        for count in 0..40 {
+            let mut copy = |from: &[u64]| {
+                // SAFETY: both vectors have at least `count` words.
+                unsafe { copy_out(from.as_ptr(), to.as_mut_ptr(), count) }
+            };
+            assert!(copy(&from));
+            for at in 0..(count + 1) * 8 {
+                let (word, bits) = (at / 8, 0x80 << (at % 8 * 8));
+                from[word] |= bits;
+                assert_eq!(copy(&from), word >= count);
+                from[word] ^= bits;
+            }
         }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::copy;
 use super::sigbus::Region;
+use super::text::TextWords;
 
 /// A pool file in memory.
 #[derive(Debug)]
@@ -60,11 +62,21 @@ impl Map {
 
     /// Copies words out, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and checks.
     pub(crate) fn read_words(&self, at: u64, out: &mut [u64]) {
+        self.copy_words(at, out);
+    }
+
+    /// The same into words of a text, which learns whether they are ASCII.
+    pub(crate) fn read_text(&self, at: u64, out: &mut TextWords, words: Range<usize>) {
+        out.copy(words, |out| self.copy_words(at, out));
+    }
+
+    /// Copies words out. True: every byte of the copy is ASCII.
+    fn copy_words(&self, at: u64, out: &mut [u64]) -> bool {
         self.check(at, out.len() as u64 * 8, 8);
         // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own.
         unsafe {
             let from = self.raw.as_ptr().add(at as usize).cast();
-            copy::copy_out(from, out.as_mut_ptr(), out.len());
+            copy::copy_out(from, out.as_mut_ptr(), out.len())
         }
     }
 

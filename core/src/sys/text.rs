@@ -1,5 +1,6 @@
 //! Words that hold text, checked once.
 
+use std::mem;
 use std::ops::Range;
 use std::str::{self, Utf8Error};
 
@@ -9,6 +10,8 @@ use super::bytes_of;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextWords {
     words: Vec<u64>,
+    /// Bytes of `words` known to be ASCII, and not changed since.
+    ascii: Range<usize>,
     /// Bytes of `words` that were checked, and not changed since.
     text: Range<usize>,
 }
@@ -16,8 +19,22 @@ pub(crate) struct TextWords {
 impl TextWords {
     /// The words, to be changed. There is no text until the next check.
     pub(crate) fn change(&mut self) -> &mut Vec<u64> {
+        self.ascii = 0..0;
         self.text = 0..0;
         &mut self.words
+    }
+
+    /// Lets `copy` fill in these words, and tell whether every byte that it put there is ASCII. There is no text until the
+    /// next check.
+    pub(super) fn copy(&mut self, words: Range<usize>, copy: impl FnOnce(&mut [u64]) -> bool) {
+        let bytes = words.start * 8..words.end * 8;
+        let before = mem::take(&mut self.ascii);
+        self.text = 0..0;
+        if copy(&mut self.words[words]) {
+            // A copy in two parts, around the ring's end, is one range.
+            let start = if before.end == bytes.start { before.start } else { bytes.start };
+            self.ascii = start..bytes.end;
+        }
     }
 
     /// The words.
@@ -32,7 +49,13 @@ impl TextWords {
 
     /// Makes these bytes, which are inside the words, the text.
     pub(crate) fn check(&mut self, text: Range<usize>) -> Result<(), Utf8Error> {
-        str::from_utf8(&self.bytes()[text.clone()])?;
+        // What is ASCII up to the end neither completes nor breaks a character before it.
+        let checked = if self.ascii.end >= text.end {
+            self.ascii.start.clamp(text.start, text.end)
+        } else {
+            text.end
+        };
+        str::from_utf8(&self.bytes()[text.start..checked])?;
         self.text = text;
         Ok(())
     }
@@ -40,8 +63,8 @@ impl TextWords {
     /// The text.
     pub(crate) fn text(&self) -> &str {
         let bytes = &self.bytes()[self.text.clone()];
-        // SAFETY: exactly these bytes were checked by `check`; `change` is the only way to change them, and it empties the
-        // range. The words are our own copy: no other process can write here.
+        // SAFETY: exactly these bytes were checked by `check`; `change` and `copy` are the only ways to change them, and they
+        // empty the range. The words are our own copy: no other process can write here.
         unsafe { str::from_utf8_unchecked(bytes) }
     }
 }
@@ -61,5 +84,45 @@ mod tests {
         assert_eq!(words.text(), "añb!");
         words.change();
         assert_eq!(words.text(), "");
+    }
+
+    #[test]
+    fn what_was_copied_as_ascii_is_not_believed_of_other_bytes() {
+        let copied = |part: &'static [u8; 8], is_ascii| {
+            move |out: &mut [u64]| {
+                out[0] = u64::from_ne_bytes(*part);
+                is_ascii
+            }
+        };
+        let mut words = TextWords::default();
+        words.change().extend([u64::from_ne_bytes(*b"xxxxab\xc3\xb1"), 0, 0]);
+        words.copy(1..2, copied(b"cdefghij", true));
+        words.copy(2..3, copied(b"klmnopqr", true));
+        words.check(4..24).unwrap();
+        assert_eq!(words.text(), "abñcdefghijklmnopqr");
+        words.check(9..23).unwrap();
+        assert_eq!(words.text(), "defghijklmnopq");
+        // Half a character before the ASCII.
+        words.check(7..24).unwrap_err();
+        words.change()[0] = u64::from_ne_bytes(*b"xxxxabc\xc3");
+        words.copy(1..2, copied(b"cdefghij", true));
+        words.check(4..16).unwrap_err();
+        words.check(8..16).unwrap();
+        // The first part is not ASCII, then the last.
+        words.copy(1..2, copied(b"\xb1defghij", false));
+        words.copy(2..3, copied(b"klmnopqr", true));
+        words.check(4..24).unwrap();
+        assert_eq!(words.text(), "abcñdefghijklmnopqr");
+        words.copy(1..2, copied(b"cdefghij", true));
+        words.copy(2..3, copied(b"klmnopq\xff", false));
+        words.check(8..24).unwrap_err();
+        words.check(8..16).unwrap();
+        // Changed since.
+        words.copy(1..3, |out| {
+            out.fill(0x6161_6161_6161_6161);
+            true
+        });
+        words.change()[2] = u64::MAX;
+        words.check(8..24).unwrap_err();
     }
 }
