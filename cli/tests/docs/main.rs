@@ -1,0 +1,129 @@
+//! The documents' examples: each is run as its reader would, and prints what the document says.
+//!
+//! What is in a document is run from top to bottom, in one shell that stands in an empty folder, with the command on PATH:
+//!
+//! - ```` ```console ````: lines that start with `$ ` are typed (`> ` goes on with one), what follows is printed.
+//! - ```` ```sh ````: a script that must end well; what it prints is not looked at.
+//! - ```` ```python ````: a program that must end well, with the Python client; a ```` ```text ```` right behind it is what it prints.
+//! - `<!-- file: NAME -->` before a fence of any kind: what is in it is put into that file.
+//! - `<!-- another terminal -->` before a console fence: its command is left running, in a shell of its own, and the first lines
+//!   that it prints are those.
+//! - `<!-- not run: REASON -->` before a fence: it is not run.
+//!
+//! In what is printed every RFC 3339 time stands for any other, `…` for any text, and a line that is just that for any lines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end so")]
+
+mod expect;
+mod parse;
+mod shell;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect::Expected;
+use parse::{Block, Kind};
+use shell::Shell;
+
+/// Where a document's examples are run.
+struct Stage {
+    folder: tempfile::TempDir,
+    shell: Shell,
+    /// Shells of commands that were left running.
+    others: Vec<Shell>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("plasmite-docs-").tempdir().unwrap();
+        let shell = Shell::start(folder.path());
+        Self { folder, shell, others: Vec::new() }
+    }
+
+    fn run(&mut self, block: &Block) {
+        match &block.kind {
+            Kind::File(name) => fs::write(self.folder.path().join(name), &block.text).unwrap(),
+            Kind::Script => {
+                let (status, printed) = self.shell.run(&format!("( set -e\n{}\n)", block.text));
+                assert_eq!(status, 0, "{}: {printed}", block.place);
+            }
+            Kind::Console => {
+                for (command, expected) in parse::commands(&block.text) {
+                    let (_, printed) = self.shell.run(&command);
+                    Expected::new(&expected)
+                        .check(&printed, &format!("{}: {command}", block.place));
+                }
+            }
+            Kind::AnotherTerminal => {
+                let (command, expected) = parse::commands(&block.text).remove(0);
+                let mut shell = Shell::start(self.folder.path());
+                let lines = expected.lines().count();
+                let printed = shell.leave_running(&command, lines);
+                Expected::new(&expected).check(&printed, &format!("{}: {command}", block.place));
+                self.others.push(shell);
+            }
+            Kind::Python(expected) => {
+                let library =
+                    Path::new(env!("CARGO_BIN_EXE_plasmite")).with_file_name("libplasmite.so");
+                assert!(
+                    library.exists(),
+                    "for {} build the library: cargo build -p plasmite",
+                    block.place
+                );
+                let program = self.folder.path().join("example.py");
+                fs::write(&program, &block.text).unwrap();
+                let (status, printed) = self.shell.run("python3 -W error example.py");
+                assert_eq!(status, 0, "{}: {printed}", block.place);
+                if let Some(expected) = expected {
+                    Expected::new(expected).check(&printed, &block.place);
+                }
+            }
+            Kind::NotRun => {}
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.others.clear();
+        self.shell.end();
+        // What an example that failed has left mounted.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let inside = |line: &&str| {
+            line.split(' ').nth(1).is_some_and(|at| Path::new(at).starts_with(self.folder.path()))
+        };
+        for line in mounts.lines().filter(inside) {
+            let at = line.split(' ').nth(1).unwrap_or_default();
+            let _ = Command::new("fusermount3").args(["-u", "-z", at]).status();
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Runs the examples of a document, after `before` was typed.
+fn run(document: &str, before: &str) {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let blocks = parse::blocks(document, &text);
+    let runs = blocks.iter().filter(|b| !matches!(b.kind, Kind::NotRun)).count();
+    assert!(runs > 0, "{document} has no example");
+    let mut stage = Stage::new();
+    let (status, printed) = stage.shell.run(before);
+    assert_eq!(status, 0, "{printed}");
+    for block in &blocks {
+        stage.run(block);
+    }
+}
+
+#[test]
+fn readme() {
+    // `cargo run --release -- mount A B` as a reader has it in another terminal, but without the build.
+    run("README.md", "cargo() { shift 3; plasmite \"$@\" --background; }\nexport -f cargo");
+}
+
+#[test]
+fn cookbook() {
+    run("docs/cookbook.md", ":");
+}
