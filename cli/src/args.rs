@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind as ClapKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, Timestamp};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Durability, Error, Timestamp};
 
 use crate::errors::{Failure, SUCCESS, code, report};
 use crate::help;
+use crate::selection::Selection;
 use crate::units;
 use crate::version;
 
@@ -36,12 +37,18 @@ pub(crate) enum Verb {
     /// Append messages to a pool
     #[command(after_help = help::FEED)]
     Feed(FeedArgs),
-    /// Print one message by its number
+    /// Print messages by their numbers
     #[command(after_help = help::FETCH)]
     Fetch(FetchArgs),
     /// Print messages as they arrive
     #[command(after_help = help::FOLLOW)]
     Follow(FollowArgs),
+    /// Write a pool's messages with their envelopes as JSON Lines
+    #[command(after_help = help::EXPORT)]
+    Export(ExportArgs),
+    /// Append messages that export wrote
+    #[command(after_help = help::IMPORT)]
+    Import(ImportArgs),
     /// Show pools as directories, for every program that can use files
     #[command(after_help = help::MOUNT, override_usage = "plasmite mount [OPTIONS] [POOL_DIR] MOUNTPOINT")]
     Mount(MountArgs),
@@ -117,18 +124,25 @@ pub(crate) struct FeedArgs {
     /// Read JSON objects from this file (- is stdin)
     #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) file: Option<PathBuf>,
-    /// Create the pool when it is not there
-    #[arg(long)]
-    pub(crate) create: bool,
-    /// Size of a pool that is created: 64K, 1M, 2G
-    #[arg(long, value_name = "SIZE", requires = "create", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
-    pub(crate) create_size: u64,
+    #[command(flatten)]
+    pub(crate) creation: Creation,
     /// What messages survive once their receipt is out
     #[arg(long, value_enum, default_value_t = DurabilityArg::Fast)]
     pub(crate) durability: DurabilityArg,
     /// What happens at a record that is not one JSON object
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     pub(crate) errors: OnError,
+}
+
+/// What happens when the pool is not there.
+#[derive(Debug, Args)]
+pub(crate) struct Creation {
+    /// Create the pool when it is not there
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Size of a pool that is created: 64K, 1M, 2G
+    #[arg(long, value_name = "SIZE", requires = "create", allow_negative_numbers = true, value_parser = units::size, default_value_t = DEFAULT_POOL_SIZE_BYTES, hide_default_value = true)]
+    pub(crate) create_size: u64,
 }
 
 /// What a message survives.
@@ -138,6 +152,15 @@ pub(crate) enum DurabilityArg {
     Fast,
     /// Power loss too
     Flush,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(durability: DurabilityArg) -> Self {
+        match durability {
+            DurabilityArg::Fast => Self::Fast,
+            DurabilityArg::Flush => Self::Flush,
+        }
+    }
 }
 
 /// What happens at a bad record.
@@ -154,12 +177,15 @@ pub(crate) struct FetchArgs {
     /// Name of the pool, or a path with a /
     #[arg(value_name = "POOL")]
     pub(crate) pool: String,
-    /// Number of the message
-    #[arg(value_name = "SEQ", allow_negative_numbers = true)]
-    pub(crate) seq: u64,
+    /// Number of the message, first, latest, or a range: 10..20 (both included), 10.., ..20
+    #[arg(value_name = "SEQ", allow_negative_numbers = true, value_parser = Selection::parse)]
+    pub(crate) seq: Selection,
     /// Only the JSON object that was appended, without its envelope
     #[arg(long)]
     pub(crate) data_only: bool,
+    /// JSON, one message a line, also on a terminal
+    #[arg(long)]
+    pub(crate) jsonl: bool,
 }
 
 #[derive(Debug, Args)]
@@ -176,9 +202,9 @@ pub(crate) struct FollowArgs {
     /// Only messages with this tag; may be given several times (all must be there)
     #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
     pub(crate) tags: Vec<String>,
-    /// Only messages for whose envelope this jq expression is neither false nor null
+    /// Only messages for whose envelope this jq expression is neither false nor null; may be given several times (all must be so)
     #[arg(long = "where", value_name = "EXPR")]
-    pub(crate) expression: Option<String>,
+    pub(crate) expressions: Vec<String>,
     /// End after one message
     #[arg(long)]
     pub(crate) one: bool,
@@ -194,9 +220,55 @@ pub(crate) struct FollowArgs {
     /// JSON, one message a line, also on a terminal
     #[arg(long)]
     pub(crate) jsonl: bool,
+    /// Go on where the last run with this file stopped, and keep it up to date; the other beginnings are for the first run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cursor_file: Option<PathBuf>,
     /// End with exit code 9 when messages were overwritten before they could be read
     #[arg(long)]
     pub(crate) error_on_gap: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// Only these: 10..20 (both included), 10.., ..20, 17, first, latest
+    #[arg(value_name = "SEQS", allow_negative_numbers = true, value_parser = Selection::parse, default_value = "..", hide_default_value = true)]
+    pub(crate) seqs: Selection,
+    /// Write to this file, which must not exist yet, instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Go on behind the last message that is in the file already
+    #[arg(long, requires = "file")]
+    pub(crate) resume: bool,
+    /// Only messages with this tag; may be given several times (all must be there)
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
+    pub(crate) tags: Vec<String>,
+    /// Only messages for whose envelope this jq expression is neither false nor null; may be given several times (all must be so)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) expressions: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// Read from this file (- is stdin) instead of stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Leave out what an earlier run has imported from the same input
+    #[arg(long)]
+    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) creation: Creation,
+    /// What messages survive once the command has ended
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Fast)]
+    pub(crate) durability: DurabilityArg,
+    /// What happens at a record that is no exported message
+    #[arg(long, value_enum, default_value_t = OnError::Stop)]
+    pub(crate) errors: OnError,
 }
 
 #[derive(Debug, Args)]
@@ -295,8 +367,45 @@ fn answered(answer: &clap::Error) -> Result<u8, Failure> {
             }
             Ok(code(&error))
         }
-        _ => Err(usage(&answer.render().to_string()).into()),
+        _ => {
+            let error = usage(&answer.render().to_string());
+            let args: Vec<String> =
+                std::env::args_os().filter_map(|a| a.into_string().ok()).collect();
+            Err(match dashed_value(answer, &args) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+            .into())
+        }
     }
+}
+
+/// How to write a value that begins with a dash, when one was taken for an option of its own.
+fn dashed_value(answer: &clap::Error, args: &[String]) -> Option<String> {
+    if answer.kind() != ClapKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(value)) = answer.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let (option, value) = args.windows(2).find_map(|pair| match pair {
+        // -xyz is refused for its x.
+        [option, given] if given.starts_with(value.as_str()) => Some((option, given)),
+        _ => None,
+    })?;
+    let long = long_of(&Cli::command(), option)?;
+    Some(format!("a value that begins with a dash is written --{long}={value}"))
+}
+
+/// The long name of the option that is called so here or in a verb, if it takes a value.
+fn long_of(command: &clap::Command, option: &str) -> Option<String> {
+    let is_it = |arg: &&clap::Arg| match option.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| option == format!("-{short}")),
+    };
+    let found = command.get_arguments().find(|arg| arg.get_action().takes_values() && is_it(arg));
+    let here = found.and_then(|arg| arg.get_long()).map(str::to_owned);
+    here.or_else(|| command.get_subcommands().find_map(|verb| long_of(verb, option)))
 }
 
 /// The error in the parser's text: its first paragraph is what is wrong, tips and usage are what to do.
@@ -326,7 +435,6 @@ fn usage(rendered: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn rendered(args: &[&str]) -> Error {
         usage(&Cli::try_parse_from(args).unwrap_err().render().to_string())

@@ -11,16 +11,22 @@ use plasmite_core::{Error, Message};
 /// The longest expression: the parser goes one level down for each bracket, on a stack of 8 MiB.
 const MAX_BYTES: usize = 4096;
 
-/// A compiled expression.
+/// Compiled expressions, all of which have to accept a message.
 pub(crate) struct Expression {
-    filter: Filter<JustLut<Val>>,
+    filters: Vec<Filter<JustLut<Val>>>,
     /// The envelope as text, whose memory is used again.
     envelope: String,
 }
 
 impl Expression {
-    /// Compiles the expression. Usage when it is not one of jq's.
-    pub(crate) fn compile(code: &str) -> Result<Self, Error> {
+    /// Compiles the expressions; None when there are none. Usage when one is not of jq's.
+    pub(crate) fn compile_all(codes: &[String]) -> Result<Option<Self>, Error> {
+        let filters: Vec<_> =
+            codes.iter().map(|code| Self::compile(code)).collect::<Result<_, _>>()?;
+        Ok((!filters.is_empty()).then(|| Self { filters, envelope: String::new() }))
+    }
+
+    fn compile(code: &str) -> Result<Filter<JustLut<Val>>, Error> {
         if code.len() > MAX_BYTES {
             let length = code.len();
             return Err(Error::usage(format!(
@@ -35,16 +41,15 @@ impl Expression {
                 let error = errors.into_iter().next();
                 wrong(error.map_or_else(String::new, |(file, error)| syntax(file.code, error)))
             })?;
-        let filter = Compiler::default().with_funs(funs).compile(modules).map_err(|errors| {
+        Compiler::default().with_funs(funs).compile(modules).map_err(|errors| {
             let error = errors.into_iter().find_map(|(file, errors)| {
                 errors.into_iter().next().map(|error| (file.code, error))
             });
             wrong(error.map_or_else(String::new, |(code, error)| unknown(code, error)))
-        })?;
-        Ok(Self { filter, envelope: String::new() })
+        })
     }
 
-    /// True when the expression gives anything but false and null for the message's envelope. Err: why it could
+    /// True when each expression gives anything but false and null for the message's envelope. Err: why one could
     /// not be applied to this message.
     pub(crate) fn accepts(&mut self, message: &Message) -> Result<bool, String> {
         self.envelope.clear();
@@ -54,19 +59,28 @@ impl Expression {
 
     fn accepts_json(&self, envelope: &[u8]) -> Result<bool, String> {
         let envelope = read::parse_single(envelope).map_err(|e| e.to_string())?;
-        let context = Ctx::<JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
-        for value in self.filter.id.run((context, envelope)) {
-            match value {
-                Ok(value) if value.as_bool() => return Ok(true),
-                Ok(_) => {}
-                Err(exception) => {
-                    let error = exception.get_err().map(|error| error.to_string());
-                    return Err(error.unwrap_or_else(|_| "the expression halted".to_owned()));
-                }
+        for filter in &self.filters {
+            if !holds(filter, envelope.clone())? {
+                return Ok(false);
             }
         }
-        Ok(false)
+        Ok(true)
     }
+}
+
+fn holds(filter: &Filter<JustLut<Val>>, envelope: Val) -> Result<bool, String> {
+    let context = Ctx::<JustLut<Val>>::new(&filter.lut, Vars::new([]));
+    for value in filter.id.run((context, envelope)) {
+        match value {
+            Ok(value) if value.as_bool() => return Ok(true),
+            Ok(_) => {}
+            Err(exception) => {
+                let error = exception.get_err().map(|error| error.to_string());
+                return Err(error.unwrap_or_else(|_| "the expression halted".to_owned()));
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn wrong(why: String) -> Error {
@@ -106,7 +120,8 @@ mod tests {
     const ENVELOPE: &[u8] = br#"{"seq":7,"time":"2026-03-01T12:00:00.000000000Z","meta":{"tags":["a","b"]},"data":{"kind":"note","n":3,"list":[1,2],"big":12345678901234567890123}}"#;
 
     fn accepts(code: &str) -> Result<bool, String> {
-        Expression::compile(code).unwrap().accepts_json(ENVELOPE)
+        let expressions = Expression::compile_all(&[code.to_owned()]).unwrap();
+        expressions.unwrap().accepts_json(ENVELOPE)
     }
 
     #[test]
@@ -130,6 +145,20 @@ mod tests {
         for code in [".data.kind == \"x\"", "false", "null", "empty", ".seq > 7"] {
             assert_eq!(accepts(code), Ok(false), "{code}");
         }
+    }
+
+    #[test]
+    fn several_expressions_must_all_hold() {
+        for (codes, holds) in [
+            (["true", ".seq == 7"], true),
+            (["false", "true"], false),
+            ([".data.n == 3", "null"], false),
+        ] {
+            let codes = codes.map(str::to_owned);
+            let all = Expression::compile_all(&codes).unwrap().unwrap();
+            assert_eq!(all.accepts_json(ENVELOPE), Ok(holds), "{codes:?}");
+        }
+        assert!(Expression::compile_all(&[]).unwrap().is_none());
     }
 
     #[test]

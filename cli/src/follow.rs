@@ -3,26 +3,36 @@
 use std::time::{Duration, Instant};
 
 use plasmite_core::{
-    Bounds, Client, Error, ErrorKind, GapPolicy, Message, Pool, Seq, Tail, TailOptions,
+    Bounds, Client, Error, ErrorKind, GapPolicy, Message, Pool, Seq, Tail, TailOptions, Timestamp,
 };
 
 use crate::args::FollowArgs;
+use crate::cursor::{self, Begin, Cursor};
 use crate::errors::{Failure, Outcome, SUCCESS, TIMED_OUT, reworded};
-use crate::expression::Expression;
-use crate::output;
+use crate::output::{self, Printer};
 use crate::pace::Pace;
 use crate::pools;
 use crate::render::Form;
+use crate::wanted::Wanted;
 
 pub(crate) fn run(client: &Client, args: &FollowArgs) -> Outcome {
-    let mut wanted = Wanted {
-        tags: args.tags.clone(),
-        expression: args.expression.as_deref().map(Expression::compile).transpose()?,
-        told: false,
-    };
+    let mut wanted = Wanted::new(&args.tags, &args.expressions)?;
     let pool = pools::open_to_wait(client, &args.pool)?;
+    let cursor = args.cursor_file.as_deref().map(|path| Cursor::open(path, &pool, &args.pool));
+    let (mut cursor, begin) = match cursor.transpose()? {
+        Some((cursor, begin)) => (Some(cursor), begin),
+        None => (None, Begin::Anew),
+    };
     let bounds = pool.bounds()?;
-    let since = beginning(&pool, bounds, args, &mut wanted)?;
+    let since = match begin {
+        Begin::Anew => beginning(&pool, bounds, args, &mut wanted)?,
+        Begin::At(next) => next,
+        Begin::Recreated => recreated(bounds, args)?,
+    };
+    if let Some(cursor) = &mut cursor {
+        // What arrives until the next run is for that run, also when this one delivers nothing.
+        cursor.save(&pool, since, None)?;
+    }
     let tail = pool.tail(TailOptions {
         since: Some(since),
         max: None,
@@ -30,12 +40,26 @@ pub(crate) fn run(client: &Client, args: &FollowArgs) -> Outcome {
         tags: Vec::new(),
         gap: if args.error_on_gap { GapPolicy::Error } else { GapPolicy::Continue },
     })?;
-    let mut follower = Follower::new(&pool, tail, wanted, args);
+    let mut follower = Follower::new(&pool, tail, wanted, cursor, args);
     let ended = follower.run();
     // What was read before a failure is delivered before the failure is told.
     follower.flush()?;
     follower.tell_dropped();
     ended.map_err(|failure| named(failure, &args.pool))
+}
+
+/// The first message of a pool that took the place of the cursor's: what the old one held is lost.
+fn recreated(bounds: Bounds, args: &FollowArgs) -> Result<Seq, Error> {
+    let text =
+        format!("the pool {} was deleted and created again since the cursor was saved", args.pool);
+    if args.error_on_gap {
+        return Err(Error::new(ErrorKind::RetentionGap, text)
+            .with_seq(bounds.oldest)
+            .with_hint("remove the cursor file to begin anew"));
+    }
+    let text = format!("{text}: its messages are delivered from the first one");
+    output::notice("Recreated", &text, &[("seq", bounds.oldest.get())]);
+    Ok(bounds.oldest)
 }
 
 /// Deleting a pool under a reader gets words of its own.
@@ -94,62 +118,42 @@ fn last(
     Ok(first)
 }
 
-/// Which messages are delivered.
-struct Wanted {
-    tags: Vec<String>,
-    expression: Option<Expression>,
-    /// It was told that the expression could not be applied to a message.
-    told: bool,
-}
-
-impl Wanted {
-    fn is_everything(&self) -> bool {
-        self.tags.is_empty() && self.expression.is_none()
-    }
-
-    fn accepts(&mut self, message: &Message) -> bool {
-        if !message.has_tags(&self.tags) {
-            return false;
-        }
-        let Some(expression) = &mut self.expression else { return true };
-        expression.accepts(message).unwrap_or_else(|why| {
-            if !std::mem::replace(&mut self.told, true) {
-                let seq = message.seq();
-                let text = format!(
-                    "messages to which --where can't be applied are left out, the first is {seq}: {why}"
-                );
-                output::notice("NotApplicable", &text, &[("seq", seq.get())]);
-            }
-            false
-        })
-    }
-}
-
 struct Follower<'a> {
     pool: &'a Pool,
     tail: Tail,
     wanted: Wanted,
     form: Form,
     pace: Option<Pace>,
+    cursor: Option<Cursor>,
+    /// The last message that was looked at, for the cursor.
+    seen: Option<(Seq, Timestamp)>,
     one: bool,
     idle: Idle,
     /// Lines on their way to stdout. Never kept while waiting.
-    out: String,
+    printer: Printer,
     dropped: Dropped,
     watching_stdout: bool,
 }
 
 impl<'a> Follower<'a> {
-    fn new(pool: &'a Pool, tail: Tail, wanted: Wanted, args: &FollowArgs) -> Self {
+    fn new(
+        pool: &'a Pool,
+        tail: Tail,
+        wanted: Wanted,
+        cursor: Option<Cursor>,
+        args: &FollowArgs,
+    ) -> Self {
         Self {
             pool,
             tail,
             wanted,
             form: Form::choose(args.data_only, args.jsonl),
             pace: args.replay.map(Pace::new),
+            cursor,
+            seen: None,
             one: args.one,
             idle: Idle { timeout: args.timeout, edge: None, since: None },
-            out: String::with_capacity(2 * output::BLOCK_BYTES),
+            printer: Printer::default(),
             // With --error-on-gap the error tells it.
             dropped: Dropped { told: 0, told_at: None, silent: args.error_on_gap },
             watching_stdout: false,
@@ -160,8 +164,13 @@ impl<'a> Follower<'a> {
         let mut message = Message::default();
         loop {
             while self.tail.try_next_into(&mut message)? {
-                if let Some(code) = self.offer(&message)? {
+                let offered = self.offer(&message)?;
+                self.seen = Some(cursor::seen(&message));
+                if let Some(code) = offered {
                     return Ok(code);
+                }
+                if self.printer.out.len() >= output::BLOCK_BYTES {
+                    self.flush()?;
                 }
             }
             self.flush()?;
@@ -190,10 +199,7 @@ impl<'a> Follower<'a> {
             self.pace = Some(pace);
         }
         self.idle.end();
-        self.form.write_line(message, &mut self.out);
-        if self.out.len() >= output::BLOCK_BYTES {
-            self.flush()?;
-        }
+        self.form.write_line(message, &mut self.printer.out);
         Ok(self.one.then_some(SUCCESS))
     }
 
@@ -201,14 +207,16 @@ impl<'a> Follower<'a> {
         if self.dropped.is_due() {
             self.tell_dropped();
         }
-        if self.out.is_empty() {
-            return Ok(());
+        if let Err(failure) = self.printer.print() {
+            // Nothing of this was delivered for certain.
+            self.cursor = None;
+            return Err(failure);
         }
-        let written = output::write_stdout(self.out.as_bytes());
-        self.out.clear();
-        // One huge message must not keep its memory for good.
-        self.out.shrink_to(4 * output::BLOCK_BYTES);
-        written
+        // After the delivery: who dies in between delivers again.
+        if let (Some(cursor), Some(seen)) = (&mut self.cursor, self.seen) {
+            cursor.save(self.pool, seen.0.next(), Some(seen))?;
+        }
+        Ok(())
     }
 
     fn tell_dropped(&mut self) {

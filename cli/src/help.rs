@@ -61,7 +61,8 @@ pub(crate) const FEED: &str = "\
 Reads JSON Lines, JSON objects one after another, pretty-printed JSON and JSON text sequences. Each \
 message is committed as soon as it has arrived, then its receipt is printed:
   {\"seq\":17,\"time\":\"…\",\"meta\":{\"tags\":[…]}}
-When the reader of the receipts goes away, feeding ends.
+When the reader of the receipts goes away, feeding ends as a pipeline does: with 0, and a note of what \
+was fed. With > /dev/null everything is fed.
 
 Examples:
   plasmite feed docs '{\"kind\":\"note\",\"text\":\"hi\"}' --tag note
@@ -71,14 +72,23 @@ Examples:
   plasmite feed docs '{\"paid\":true}' --durability flush";
 
 pub(crate) const FETCH: &str = "\
+Of a range, what is there is printed; when an end that you name is not there (overwritten, or not \
+yet appended), that is told and the exit code is 3. N.. after message N-1 may be nothing.
+
 Examples:
   plasmite fetch docs 17
+  plasmite fetch docs latest
+  plasmite fetch docs 10..20
+  plasmite fetch docs 18..                  # 18 and what came since
   plasmite fetch docs 17 --data-only | jq .text";
 
 pub(crate) const FOLLOW: &str = "\
 Begins with the next message to arrive, or earlier with --tail and --since (with both: the later \
 beginning), and goes on until Ctrl-C (exit code 130). A reader that is overtaken by the writers says \
 so on stderr and goes on with the oldest message still there.
+
+With --cursor-file a run goes on where the last one with that file stopped. It is saved after messages went to \
+stdout: who is killed in between gets them again, and skips none. Each reader needs a file of its own.
 
 --where takes the jq language on the envelope (.seq, .time, .meta.tags, .data). A missing key is null; \
 a message to which the expression can't be applied is left out.
@@ -90,7 +100,31 @@ Examples:
   plasmite follow docs --where '.data.n > 3'     # only what jq says
   plasmite follow docs --one --timeout 5s        # one message, five seconds at most
   plasmite follow docs --since 1h --replay 60    # the last hour in a minute
+  plasmite follow docs --cursor-file mail.cursor --since 1d  # next time, what came since
   plasmite follow docs --data-only | jq .text";
+
+pub(crate) const EXPORT: &str = "\
+Writes what the pool holds when it begins; messages that arrive meanwhile are for the next run. What is \
+written to a file is on the disk when the command ends. A run that was killed, or one that is to add what \
+came since, goes on with --resume.
+
+Examples:
+  plasmite export docs > docs.jsonl
+  plasmite export docs --file docs.jsonl
+  plasmite export docs --file docs.jsonl --resume
+  plasmite export docs 100..200 --tag note | gzip > notes.jsonl.gz";
+
+pub(crate) const IMPORT: &str = "\
+Data, tags and order are kept. Times are kept unless they are before the newest message of the pool, or \
+still to come. Numbers are the pool's: they begin at 1 in a new pool, so what an export from 501 on calls \
+501 is 1 there. What is not as it was is told.
+
+--resume goes by the times: it needs a pool to which only this input was imported.
+
+Examples:
+  plasmite import copy --create --create-size 64M --file docs.jsonl
+  plasmite import copy --file docs.jsonl --resume
+  plasmite export docs | plasmite import copy --create";
 
 pub(crate) const MOUNT: &str = "\
 Creates the pool directory and the mountpoint when they are not there, and serves until Ctrl-C, \

@@ -7,21 +7,29 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may end so"))]
 
 mod args;
+mod cursor;
 mod errors;
+mod export;
 mod expression;
 mod feed;
 mod fetch;
 mod follow;
 mod help;
+mod import;
+mod input;
 mod mount;
 mod output;
 mod pace;
 mod pool;
 mod pools;
+mod progress;
 mod render;
+mod selection;
 mod signals;
+mod span;
 mod units;
 mod version;
+mod wanted;
 
 use std::process::ExitCode;
 
@@ -68,6 +76,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Feed(args) => feed::run(&pools::client(dir)?, &args),
         Verb::Fetch(args) => fetch::run(&pools::client(dir)?, &args),
         Verb::Follow(args) => follow::run(&pools::client(dir)?, &args),
+        Verb::Export(args) => export::run(&pools::client(dir)?, &args),
+        Verb::Import(args) => import::run(&pools::client(dir)?, &args),
         Verb::Version(args) => version::run(&args),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::thread;
 
 use clap::builder::styling::{AnsiColor, Effects, Style};
@@ -17,6 +18,9 @@ pub(crate) const BOLD: Style = Style::new().effects(Effects::BOLD);
 
 /// Blocks of this size go to stdout while there is more to write.
 pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
+
+/// What a pipe is widened to: enough, and little of what one user may have in pipes (64 MiB).
+const PIPE_BYTES: usize = 256 << 10;
 
 /// True when stdout is a terminal: people read it.
 pub(crate) fn stdout_is_terminal() -> bool {
@@ -82,6 +86,37 @@ pub(crate) fn write_stdout(mut bytes: &[u8]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Lines on their way to stdout, in large blocks.
+#[derive(Default)]
+pub(crate) struct Printer {
+    pub(crate) out: String,
+}
+
+impl Printer {
+    /// Writes when a block is full.
+    pub(crate) fn print_blocks(&mut self) -> Result<(), Failure> {
+        if self.out.len() >= BLOCK_BYTES { self.print() } else { Ok(()) }
+    }
+
+    /// Writes everything.
+    pub(crate) fn print(&mut self) -> Result<(), Failure> {
+        let written = write_stdout(self.out.as_bytes());
+        self.out.clear();
+        // One huge message must not keep its memory for good.
+        self.out.shrink_to(4 * BLOCK_BYTES);
+        written
+    }
+}
+
+/// Lets a pipe hold as much as we read or write at once, so that both ends are woken less often. Nothing is lost where that
+/// is not allowed, or where it is no pipe.
+pub(crate) fn widen_pipe(fd: BorrowedFd<'_>) {
+    let held = rustix::pipe::fcntl_getpipe_size(fd);
+    if held.is_ok_and(|held| held < PIPE_BYTES) {
+        let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES);
+    }
 }
 
 /// Writes one line of talk to stderr.

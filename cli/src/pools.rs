@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use plasmite_core::{Client, Error, ErrorKind, Pool, Result};
 
+use crate::args::Creation;
 use crate::errors;
 use crate::mount::quoted;
 
@@ -15,8 +16,22 @@ pub(crate) fn client(dir: Option<PathBuf>) -> Result<Client> {
     }))
 }
 
+/// Opens a pool to append to, or creates it when that is asked for.
+pub(crate) fn open_for_writing(client: &Client, name: &str, creation: &Creation) -> Result<Pool> {
+    if creation.create {
+        return client.open_or_create(name, creation.create_size);
+    }
+    open(client, name)
+}
+
+/// The bytes that the data of a message with these tags may have.
+pub(crate) fn room_for_data(pool: &Pool, tags: &[String]) -> u64 {
+    let tag_bytes: u64 = tags.iter().map(|tag| tag.len() as u64 + 1).sum();
+    pool.max_message_bytes().saturating_sub(tag_bytes)
+}
+
 /// Opens a pool to append to.
-pub(crate) fn open(client: &Client, name: &str) -> Result<Pool> {
+fn open(client: &Client, name: &str) -> Result<Pool> {
     client.open(name).map_err(|error| explained(client, name, &error))
 }
 

@@ -204,10 +204,14 @@ fn a_closed_pipe_is_success_at_once() {
     let script = "set -o pipefail; plasmite pool list | true; plasmite fetch docs 1 | true; \
                   plasmite --help | true; plasmite feed docs '{}' | true";
     assert_eq!(sandbox.finish(sandbox.shell(script), b"").ok(), "");
+    let script = "plasmite feed docs < one | true; echo ${PIPESTATUS[0]}";
+    std::fs::write(sandbox.path("one"), "{}\n").unwrap();
+    assert_eq!(sandbox.finish(sandbox.shell(script), b"").ok(), "0\n", "everything was fed");
     let script = "set -o pipefail; yes '{}' | plasmite feed docs | head -n 1 > /dev/null; \
                   echo ${PIPESTATUS[1]}";
     let ran = sandbox.finish(sandbox.shell(script), b"");
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
+    assert_eq!(ran.out, "0\n");
+    assert_eq!(json_lines(&ran.err)[0]["notice"]["kind"], "Ended", "that not all was fed is told");
 }
 
 #[test]
@@ -237,6 +241,8 @@ fn where_chooses_by_a_jq_expression_on_the_envelope() {
         let seen = followed(&sandbox, &[&all[..], &["--where", expression]].concat());
         assert_eq!(seen.len(), count, "{expression}");
     }
+    let two = ["--where", ".data.n > 3", "--where", ".data.n < 6"];
+    assert_eq!(followed(&sandbox, &[&all[..], &two].concat()).len(), 2, "all of them must hold");
     let even = &["--where", ".data.n != null and .data.n % 2 == 0"];
     let seen = followed(&sandbox, &[&["--tail", "2"], &even[..]].concat());
     assert_eq!(seen, [json!({"n": 8}), json!({"n": 10})]);

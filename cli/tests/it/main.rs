@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end so")]
 
 mod background;
+mod cursor;
+mod export;
 mod feed;
 mod feed_records;
+mod fetch;
 mod follow;
 mod helper;
 mod interrupts;

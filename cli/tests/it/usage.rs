@@ -17,6 +17,8 @@ fn help_of_every_verb_has_examples_and_exits_0() {
         &["feed", "--help"],
         &["fetch", "--help"],
         &["follow", "--help"],
+        &["export", "--help"],
+        &["import", "--help"],
         &["mount", "--help"],
         &["unmount", "--help"],
     ] {
@@ -152,4 +154,18 @@ fn stdout_that_can_not_be_written_is_an_io_error() {
         let error = sandbox.finish(sandbox.shell(script), b"").fails(8);
         assert_eq!(error["kind"], "Io", "{script}");
     }
+}
+
+#[test]
+fn a_value_that_begins_with_a_dash_is_told_how_to_write_it() {
+    let sandbox = Sandbox::with_docs();
+    for (args, written) in [
+        (&["feed", "docs", "{}", "--tag", "-x"][..], "--tag=-x"),
+        (&["feed", "docs", "{}", "-t", "-xyz"], "--tag=-xyz"),
+        (&["follow", "docs", "--where", "-.seq < 0"], "--where=-.seq < 0"),
+    ] {
+        let error = sandbox.run(args).fails(2);
+        assert!(error["hint"].as_str().unwrap().ends_with(written), "{args:?}: {error}");
+    }
+    sandbox.run(&["feed", "docs", "{}", "--tag=-x"]).ok();
 }

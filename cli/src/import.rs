@@ -1,0 +1,234 @@
+//! `plasmite import`: messages with their envelopes, as `export` wrote them, into a pool.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use plasmite_core::json::Document;
+use plasmite_core::{
+    Client, Durability, Error, ErrorKind, Message, OpenOptions, Pool, Receipt, Seq, Timestamp,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::args::ImportArgs;
+use crate::errors::{Outcome, SKIPPED, SUCCESS};
+use crate::input::{Input, Records};
+use crate::output::{self, printable};
+use crate::pools;
+
+/// What an envelope may have beside the data: its tags with every character escaped, its time, its number.
+const ENVELOPE_BYTES: u64 = 1 << 20;
+
+thread_local! {
+    /// The time that the message being imported had.
+    static TIME: Cell<Timestamp> = const { Cell::new(Timestamp::from_nanos(0)) };
+}
+
+/// The clock of the pool: the message's own time, but none that is still to come.
+fn time_of_message() -> Timestamp {
+    TIME.get().min(Timestamp::now())
+}
+
+pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
+    drop(pools::open_for_writing(client, &args.pool, &args.creation)?);
+    let path = client.path_of(&args.pool)?;
+    let pool = OpenOptions::new().clock(time_of_message).open(&path)?;
+    let mut input = Input::open(args.file.as_deref())?;
+    if input.is_terminal() {
+        output::talk("Type lines as export writes them; Ctrl-D ends.");
+    }
+    let mut import = Import {
+        pool: &pool,
+        resume: if args.resume { Resume::of(&pool)? } else { Resume::done() },
+        told: Told::default(),
+    };
+    let room = pool.max_message_bytes().saturating_add(ENVELOPE_BYTES);
+    let mut records = Records::new(room, args.errors, input.progress());
+    let imported = loop {
+        match input.read() {
+            Err(error) => break Err(error),
+            Ok([]) => break records.finish().and_then(|()| import.resume.finish()),
+            Ok(block) => {
+                if let Err(error) = records.push(block, |document| import.take(document)) {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    records.progress = None;
+    if args.durability == crate::args::DurabilityArg::Flush && import.told.imported > 0 {
+        pool.flush()?;
+    }
+    // What was imported is told, whatever came after it.
+    import.told.tell(&args.pool)?;
+    imported?;
+    Ok(if records.skipped() { SKIPPED } else { SUCCESS })
+}
+
+struct Import<'a> {
+    pool: &'a Pool,
+    resume: Resume,
+    told: Told,
+}
+
+/// A message as it was exported.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    seq: Option<u64>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow, default)]
+    meta: Meta<'a>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default)]
+    tags: Vec<Cow<'a, str>>,
+}
+
+impl Import<'_> {
+    fn take(&mut self, document: &Document<'_>) -> Result<(), Error> {
+        let envelope: Envelope<'_> = serde_json::from_str(document.as_str()).map_err(|e| {
+            Error::usage(format!("this is no exported message: {e}"))
+                .with_hint("import takes what export writes; plasmite feed takes any JSON objects")
+        })?;
+        let time = Timestamp::parse(&envelope.time)?;
+        let data = Document::parse(envelope.data.get().as_bytes())?;
+        if self.resume.is_there_already(&envelope, time, &data)? {
+            self.told.resumed += 1;
+            return Ok(());
+        }
+        TIME.set(time);
+        let receipt = self.pool.append_document(&data, &envelope.meta.tags, Durability::Fast)?;
+        self.told.note(receipt, envelope.seq, time);
+        Ok(())
+    }
+}
+
+/// What was imported, and what of it is not as it was.
+#[derive(Default)]
+struct Told {
+    imported: u64,
+    resumed: u64,
+    first: Option<Seq>,
+    last: Option<Seq>,
+    times_changed: u64,
+    seqs_changed: u64,
+}
+
+impl Told {
+    fn note(&mut self, receipt: Receipt, seq: Option<u64>, time: Timestamp) {
+        self.imported += 1;
+        self.first.get_or_insert(receipt.seq);
+        self.last = Some(receipt.seq);
+        self.times_changed += u64::from(receipt.time != time);
+        self.seqs_changed += u64::from(seq != Some(receipt.seq.get()));
+    }
+
+    fn tell(&self, pool: &str) -> Result<(), crate::errors::Failure> {
+        let line = if output::stdout_is_terminal() {
+            let mut line = format!("{} messages imported into {}", self.imported, printable(pool));
+            if let (Some(first), Some(last)) = (self.first, self.last) {
+                line.push_str(&format!(", as {first} to {last}"));
+            }
+            if self.resumed > 0 {
+                line.push_str(&format!("; {} were there already", self.resumed));
+            }
+            line.push('\n');
+            line
+        } else {
+            let told = serde_json::json!({
+                "imported": self.imported,
+                "already_there": self.resumed,
+                "first_seq": self.first.map(Seq::get),
+                "last_seq": self.last.map(Seq::get),
+                "times_changed": self.times_changed,
+                "seqs_changed": self.seqs_changed,
+            });
+            format!("{told}\n")
+        };
+        output::write_stdout(line.as_bytes())?;
+        if self.seqs_changed > 0 {
+            let text = format!(
+                "{} messages have other numbers than they had: a pool numbers its messages from 1, without holes",
+                self.seqs_changed
+            );
+            output::notice("SeqsChanged", &text, &[("messages", self.seqs_changed)]);
+        }
+        if self.times_changed > 0 {
+            let text = format!(
+                "{} messages have other times than they had: a pool's times don't go backwards, nor beyond now",
+                self.times_changed
+            );
+            output::notice("TimesChanged", &text, &[("messages", self.times_changed)]);
+        }
+        Ok(())
+    }
+}
+
+/// `--resume`: records that an earlier run has imported are left out. Exported times never go backwards, so these are the
+/// ones before the pool's newest message; of those with its very time, as many as the pool has.
+struct Resume {
+    /// The newest message; None when there is none, or all that is to be left out was.
+    newest: Option<Message>,
+    /// How many messages of its time are still to be met.
+    same_time: u64,
+    /// The record before this one was the newest message.
+    met: bool,
+}
+
+impl Resume {
+    fn done() -> Self {
+        Self { newest: None, same_time: 0, met: false }
+    }
+
+    fn of(pool: &Pool) -> Result<Self, Error> {
+        let bounds = pool.bounds()?;
+        if bounds.is_empty() {
+            return Ok(Self::done());
+        }
+        let newest = pool.get(bounds.newest)?;
+        let same_time = bounds.newest.get() + 1 - pool.seq_at(newest.time())?.get();
+        Ok(Self { newest: Some(newest), same_time, met: false })
+    }
+
+    fn is_there_already(
+        &mut self,
+        envelope: &Envelope<'_>,
+        time: Timestamp,
+        data: &Document<'_>,
+    ) -> Result<bool, Error> {
+        let Some(newest) = &self.newest else { return Ok(false) };
+        let same_time = time == newest.time();
+        if time < newest.time() || same_time && self.same_time > 0 {
+            self.same_time -= u64::from(same_time);
+            let same_tags = newest.tags().eq(envelope.meta.tags.iter().map(Cow::as_ref));
+            self.met = same_time && same_tags && newest.data() == data.as_str();
+            return Ok(true);
+        }
+        self.finish()?;
+        self.newest = None;
+        Ok(false)
+    }
+
+    /// The pool's newest message has to be one of the file's, the last that was left out.
+    fn finish(&self) -> Result<(), Error> {
+        match &self.newest {
+            Some(newest) if !self.met || self.same_time > 0 => Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "where to go on can't be told: message {} of the pool is not of this input",
+                    newest.seq()
+                ),
+            )
+            .with_seq(newest.seq())
+            .with_hint(
+                "something else was appended to the pool since; import into a new pool instead",
+            )),
+            _ => Ok(()),
+        }
+    }
+}

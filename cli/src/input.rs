@@ -1,0 +1,201 @@
+//! What is read from a file or from stdin, and the JSON documents in it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use plasmite_core::json::{Document, DocumentStream};
+use plasmite_core::{Error, ErrorKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::args::OnError;
+use crate::errors;
+use crate::output;
+use crate::progress::Progress;
+
+/// How much is read at once. A pipe gives what it holds and never waits for more.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A file, or stdin.
+pub(crate) struct Input {
+    file: Option<(File, PathBuf)>,
+    stdin: io::Stdin,
+    block: Vec<u8>,
+}
+
+impl Input {
+    /// Opens the file; stdin without one, or when it is called `-`.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
+        let file = match path.filter(|path| path.as_os_str() != "-") {
+            None => None,
+            Some(path) => {
+                let file = File::open(path).map_err(|e| {
+                    Error::io("open the input", path, &e)
+                        .with_hint("name a file that can be read, or - for stdin")
+                })?;
+                Some((file, path.to_owned()))
+            }
+        };
+        let input = Self { file, stdin: io::stdin(), block: Vec::new() };
+        output::widen_pipe(input.fd());
+        Ok(input)
+    }
+
+    /// True when people type it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        rustix::termios::isatty(self.fd())
+    }
+
+    /// A bar for it, when it is a large file and people watch.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        Progress::of_input(self.fd())
+    }
+
+    /// What is there; waits only while nothing is. Empty: the end.
+    pub(crate) fn read(&mut self) -> Result<&[u8], Error> {
+        let mut block = std::mem::take(&mut self.block);
+        block.resize(READ_BYTES, 0);
+        let read = read_some(self.fd(), &mut block);
+        self.block = block;
+        match read {
+            Ok(n) => Ok(self.block.get(..n).unwrap_or_default()),
+            Err(error) => Err(match &self.file {
+                Some((_, path)) => Error::io("read the input", path, &error)
+                    .with_hint("name a file that can be read, or - for stdin"),
+                None => Error::new(ErrorKind::Io, format!("cannot read stdin: {error}"))
+                    .with_hint("give it an input: < FILE, a pipe, or --file FILE"),
+            }),
+        }
+    }
+
+    /// True when nothing more can be read, as far as that can be told without waiting.
+    pub(crate) fn is_at_end(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match rustix::event::poll(&mut fds, Some(&at_once)) {
+            Ok(ready) if ready > 0 => rustix::io::read(self.fd(), &mut [0; 1][..]) == Ok(0),
+            _ => false,
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.file {
+            Some((file, _)) => file.as_fd(),
+            None => self.stdin.as_fd(),
+        }
+    }
+}
+
+/// Reads what is there; waits only while nothing is, also on a descriptor someone made non-blocking. 0: the end.
+fn read_some(input: BorrowedFd<'_>, block: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(input, &mut *block) {
+            Ok(n) => return Ok(n),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::from_borrowed_fd(input, PollFlags::IN)];
+                // Whatever poll says, the next read tells what is the matter.
+                let _ = rustix::event::poll(&mut fds, None);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// The JSON documents of a stream, and what happens to those that are none.
+pub(crate) struct Records {
+    documents: DocumentStream,
+    on_error: OnError,
+    /// Records met so far, bad ones included.
+    number: u64,
+    skipped: bool,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl Records {
+    /// For documents of up to `max_bytes` bytes.
+    pub(crate) fn new(max_bytes: u64, on_error: OnError, progress: Option<Progress>) -> Self {
+        let documents = DocumentStream::new(max_bytes);
+        Self { documents, on_error, number: 0, skipped: false, progress }
+    }
+
+    /// True when a record was left out.
+    pub(crate) fn skipped(&self) -> bool {
+        self.skipped
+    }
+
+    /// Gives `take` every document that is whole with these bytes.
+    ///
+    /// # Errors
+    /// What is wrong with a record, unless bad ones are skipped; an error of `take` that is not about its record.
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        mut take: impl FnMut(&Document<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.documents.push(bytes);
+        if let Some(progress) = &self.progress {
+            progress.add(bytes.len() as u64);
+        }
+        loop {
+            let start = self.documents.offset();
+            match self.documents.next() {
+                Ok(None) => return Ok(()),
+                Ok(Some(document)) => {
+                    self.number += 1;
+                    if let Err(error) = take(&document) {
+                        self.refused(&error, start)?;
+                    }
+                }
+                Err(error) => {
+                    self.number += 1;
+                    self.refused(&error, start)?;
+                    self.documents.skip_line();
+                }
+            }
+        }
+    }
+
+    /// Call it at the end of the input.
+    ///
+    /// # Errors
+    /// What is wrong with a record that the end cuts short, unless bad ones are skipped.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        let start = self.documents.offset();
+        match self.documents.finish() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.number += 1;
+                self.refused(&error, start)
+            }
+        }
+    }
+
+    /// A record was refused: with `--errors skip` that is told and forgiven, unless the pool is the matter.
+    fn refused(&mut self, error: &Error, start: u64) -> Result<(), Error> {
+        if error.kind() != ErrorKind::Usage {
+            return Err(error.clone());
+        }
+        let (number, why) = (self.number, error.message());
+        // An error that knows its place in the stream has it in its text.
+        let record = match error.offset() {
+            Some(_) => format!("record {number}"),
+            None => format!("record {number} at byte {start}"),
+        };
+        let offset = error.offset().unwrap_or(start);
+        let hint = error.hint().map(str::to_owned);
+        if self.on_error == OnError::Skip {
+            let message = format!("{record} was skipped: {why}");
+            let error = errors::reworded(error, message, hint).with_offset(offset);
+            Progress::aside(self.progress.as_ref(), || errors::report(&error));
+            self.skipped = true;
+            return Ok(());
+        }
+        let kept = "records before it are kept, and --errors skip leaves bad ones out";
+        let hint = hint.map_or_else(|| kept.to_owned(), |hint| format!("{hint}; {kept}"));
+        let message = format!("{record}: {why}");
+        Err(errors::reworded(error, message, Some(hint)).with_offset(offset))
+    }
+}
