@@ -74,7 +74,8 @@ fn acquire_contended<'a>(
     done: impl Fn() -> bool,
 ) -> Result<Option<Held<'a>>> {
     let held = |taken_over| Ok(Some(Held { word, wake_all, taken_over }));
-    for _ in 0..SPINS {
+    // Who wakes all at the end holds it for the time of a sync: many times longer than looking is worth.
+    for _ in 0..if wake_all { 0 } else { SPINS } {
         let now = word.load(Ordering::Relaxed);
         if now & LOW == 0 && exchange(word, now, mine) {
             return held(false);

@@ -6,6 +6,7 @@
 //! [`allow_eviction`] sees to.
 
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use super::Pool;
@@ -16,6 +17,8 @@ use crate::types::Seq;
 
 /// A disk may be slow: how long one sync may take before those who wait for it get Busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a sync lets others go first. Writers that do not wait for syncs would hold it up for ever.
+const MAX_YIELDS: u32 = 32;
 
 impl Pool {
     /// Makes everything committed so far survive power loss.
@@ -66,6 +69,7 @@ impl Pool {
             return Ok(());
         }
         self.check_sync_failures()?;
+        self.let_others_append();
         let durable_before = map.durable().load(Ordering::Acquire);
         // A writer stores the target before it commits: one killed in between leaves it one too high.
         let committed = map.committed().load(Ordering::Acquire);
@@ -78,6 +82,20 @@ impl Pool {
         map.durable().fetch_max(covered, Ordering::AcqRel);
         map.persisted().fetch_max(durable_before, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// The end of the sync before has woken whoever waited for it: those who append again are let go first, so that the next
+    /// sync, which takes longer than all of their appends, covers them too.
+    fn let_others_append(&self) {
+        let mut seen = self.map().committed().load(Ordering::Relaxed);
+        for _ in 0..MAX_YIELDS {
+            thread::yield_now();
+            let now = self.map().committed().load(Ordering::Relaxed);
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
     }
 
     fn check_sync_failures(&self) -> Result<()> {
