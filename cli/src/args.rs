@@ -1,5 +1,6 @@
 //! The command line: verbs, their options, and what is said when it can't be understood.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +44,12 @@ pub(crate) enum Verb {
     /// Print messages as they arrive
     #[command(after_help = help::FOLLOW)]
     Follow(FollowArgs),
+    /// Read and write a pool from one terminal
+    #[command(after_help = help::DUPLEX)]
+    Duplex(DuplexArgs),
+    /// Run a command and record the lines that it writes
+    #[command(after_help = help::TAP, override_usage = "plasmite tap [OPTIONS] <POOL> -- <COMMAND>...")]
+    Tap(TapArgs),
     /// Write a pool's messages with their envelopes as JSON Lines
     #[command(after_help = help::EXPORT)]
     Export(ExportArgs),
@@ -226,6 +233,58 @@ pub(crate) struct FollowArgs {
     /// End with exit code 9 when messages were overwritten before they could be read
     #[arg(long)]
     pub(crate) error_on_gap: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DuplexArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// Append each line as {"from":NAME,"msg":LINE}; without it JSON objects are typed
+    #[arg(long, value_name = "NAME")]
+    pub(crate) me: Option<String>,
+    /// Begin with the last N messages (of those wanted by --tag and --where)
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    pub(crate) tail: u64,
+    /// A tag for each message that is appended, and only messages with it are shown; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
+    pub(crate) tags: Vec<String>,
+    /// Show only messages for whose envelope this jq expression is neither false nor null; may be given several times (all must be so)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) expressions: Vec<String>,
+    /// Show the messages that are appended here too
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// JSON, one message a line, also on a terminal
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    #[command(flatten)]
+    pub(crate) creation: Creation,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TapArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// The command, with its arguments
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+    /// A tag for each message; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG", value_parser = units::tag)]
+    pub(crate) tags: Vec<String>,
+    #[command(flatten)]
+    pub(crate) creation: Creation,
+    /// What messages survive
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Fast)]
+    pub(crate) durability: DurabilityArg,
 }
 
 #[derive(Debug, Args)]

@@ -53,6 +53,18 @@ pub(crate) fn code(error: &Error) -> u8 {
     u8::try_from(error.kind().code()).unwrap_or(INTERNAL)
 }
 
+/// Tells what a verb ends with, and gives the exit code.
+pub(crate) fn end(outcome: Outcome) -> u8 {
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::ClosedPipe) => SUCCESS,
+        Err(Failure::Error(error)) => {
+            report(&error);
+            code(&error)
+        }
+    }
+}
+
 /// Does `act` for each item although one may fail; each failure is told, the first one decides the exit code.
 pub(crate) fn for_each<T>(items: &[T], mut act: impl FnMut(&T) -> Result<(), Failure>) -> Outcome {
     let mut first = SUCCESS;

@@ -91,7 +91,7 @@ fn beginning(
 }
 
 /// The first of the last `count` wanted messages, none of them before `floor`.
-fn last(
+pub(crate) fn last(
     pool: &Pool,
     bounds: Bounds,
     floor: Seq,
@@ -283,8 +283,17 @@ impl Dropped {
         }
         self.told = dropped;
         self.told_at = Some(Instant::now());
-        let plural = if new == 1 { "message was" } else { "messages were" };
-        let text = format!("{new} {plural} overwritten before they could be read");
-        output::notice("Dropped", &text, &[("dropped", new), ("dropped_total", dropped)]);
+        tell_dropped(new, dropped);
     }
+}
+
+/// Tells that `new` messages more, and `total` in all, were overwritten before they could be read.
+pub(crate) fn tell_dropped(new: u64, total: u64) {
+    let which = if new == 1 {
+        "message was overwritten before it"
+    } else {
+        "messages were overwritten before they"
+    };
+    let text = format!("{new} {which} could be read");
+    output::notice("Dropped", &text, &[("dropped", new), ("dropped_total", total)]);
 }

@@ -103,6 +103,33 @@ Examples:
   plasmite follow docs --cursor-file mail.cursor --since 1d  # next time, what came since
   plasmite follow docs --data-only | jq .text";
 
+pub(crate) const DUPLEX: &str = "\
+What is appended by others is shown at once, what is typed is appended. Ends with the input (Ctrl-D), after \
+what was there by then was shown.
+
+Examples:
+  plasmite duplex room --create --me ann --tail 10    # a chat, with the last ten lines first
+  plasmite duplex docs                                # JSON objects, one a line or more
+  plasmite duplex docs --tag ops --where '.data.level == \"error\"'";
+
+pub(crate) const TAP: &str = "\
+What the command writes goes to stdout and stderr as without tap, byte for byte and at once. Each line \
+becomes a message:
+  {\"kind\":\"line\",\"stream\":\"stdout\",\"line\":\"…\"}
+with \"base64\" beside the line when its bytes are no UTF-8, \"continued\" when a long line goes on in the next \
+message, \"unterminated\" when the stream ended without a newline. Two messages tagged lifecycle say what was \
+started and how it ended:
+  {\"kind\":\"start\",\"command\":[…],\"pid\":…,\"cwd\":\"…\"}
+  {\"kind\":\"exit\",\"code\":0,\"signal\":null,\"seconds\":…}
+Signals sent to tap are sent on. Its exit code is the command's (128 and the number of a signal that ended \
+it), 127 when there is no such command, 126 when it can't be run. When the pool stops taking messages, that \
+is told once and the command goes on.
+
+Examples:
+  plasmite tap build --create -- make -j8
+  plasmite tap jobs --tag nightly -- ./backup.sh /srv
+  plasmite follow build --tail 50 --where '.data.stream == \"stderr\"'";
+
 pub(crate) const EXPORT: &str = "\
 Writes what the pool holds when it begins; messages that arrive meanwhile are for the next run. What is \
 written to a file is on the disk when the command ends. A run that was killed, or one that is to add what \

@@ -8,6 +8,7 @@
 
 mod args;
 mod cursor;
+mod duplex;
 mod errors;
 mod export;
 mod expression;
@@ -17,6 +18,7 @@ mod follow;
 mod help;
 mod import;
 mod input;
+mod lines;
 mod mount;
 mod output;
 mod pace;
@@ -27,6 +29,7 @@ mod render;
 mod selection;
 mod signals;
 mod span;
+mod tap;
 mod units;
 mod version;
 mod wanted;
@@ -34,18 +37,11 @@ mod wanted;
 use std::process::ExitCode;
 
 use crate::args::{Cli, PoolVerb, Verb};
-use crate::errors::{Failure, Outcome};
+use crate::errors::Outcome;
 
 fn main() -> ExitCode {
     errors::tell_panics_as_internal();
-    let code = std::panic::catch_unwind(|| match run() {
-        Ok(code) => code,
-        Err(Failure::ClosedPipe) => errors::SUCCESS,
-        Err(Failure::Error(error)) => {
-            errors::report(&error);
-            errors::code(&error)
-        }
-    });
+    let code = std::panic::catch_unwind(|| errors::end(run()));
     ExitCode::from(code.unwrap_or(errors::INTERNAL))
 }
 
@@ -62,8 +58,8 @@ fn run() -> Outcome {
 
 fn dispatch(cli: Cli) -> Outcome {
     let dir = cli.dir;
-    // A mount unmounts at Ctrl-C.
-    if !matches!(cli.verb, Verb::Mount(_)) {
+    // A mount unmounts at Ctrl-C, and a tap leaves it to its command what happens then.
+    if !matches!(cli.verb, Verb::Mount(_) | Verb::Tap(_)) {
         signals::exit_on_interrupt()?;
     }
     match cli.verb {
@@ -76,6 +72,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Feed(args) => feed::run(&pools::client(dir)?, &args),
         Verb::Fetch(args) => fetch::run(&pools::client(dir)?, &args),
         Verb::Follow(args) => follow::run(&pools::client(dir)?, &args),
+        Verb::Duplex(args) => duplex::run(&pools::client(dir)?, &args),
+        Verb::Tap(args) => tap::run(&pools::client(dir)?, &args),
         Verb::Export(args) => export::run(&pools::client(dir)?, &args),
         Verb::Import(args) => import::run(&pools::client(dir)?, &args),
         Verb::Version(args) => version::run(&args),

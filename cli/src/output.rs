@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 
 use clap::builder::styling::{AnsiColor, Effects, Style};
@@ -71,18 +71,22 @@ pub(crate) fn push_printable(out: &mut String, text: &str) {
 }
 
 /// Writes everything to stdout at once, also when someone made it non-blocking.
-pub(crate) fn write_stdout(mut bytes: &[u8]) -> Result<(), Failure> {
-    let stdout = io::stdout();
+pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    write_to(io::stdout().as_fd(), bytes).map_err(|error| Failure::stdout(&error))
+}
+
+/// Writes everything, also when someone made it non-blocking.
+pub(crate) fn write_to(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(&stdout, bytes) {
+        match rustix::io::write(sink, bytes) {
             Ok(n) => bytes = &bytes[n.min(bytes.len())..],
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
+                let mut fds = [PollFd::from_borrowed_fd(sink, PollFlags::OUT)];
                 // Whatever poll says, the next write tells what is the matter.
                 let _ = rustix::event::poll(&mut fds, None);
             }
-            Err(errno) => return Err(Failure::stdout(&errno.into())),
+            Err(errno) => return Err(errno.into()),
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 mod background;
 mod cursor;
+mod duplex;
 mod export;
 mod feed;
 mod feed_records;
@@ -17,6 +18,7 @@ mod pool;
 mod refused;
 mod signals;
 mod support;
+mod tap;
 mod terminal;
 mod together;
 mod usage;

@@ -17,6 +17,8 @@ fn help_of_every_verb_has_examples_and_exits_0() {
         &["feed", "--help"],
         &["fetch", "--help"],
         &["follow", "--help"],
+        &["duplex", "--help"],
+        &["tap", "--help"],
         &["export", "--help"],
         &["import", "--help"],
         &["mount", "--help"],
