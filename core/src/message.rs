@@ -132,7 +132,7 @@ impl Envelopes {
 
     /// The bytes of one envelope as a JSON line, newline included.
     pub fn line_len(&self, receipt: Receipt, document: &Document<'_>) -> u64 {
-        line_len(receipt.seq, self.tags_text.len() as u64, document.as_str().len() as u64)
+        line_len(receipt.seq, self.tags_text.len() as u64, document.as_bytes().len() as u64)
     }
 
     /// Appends one envelope to `out`, without a newline.

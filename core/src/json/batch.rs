@@ -1,11 +1,9 @@
 //! Many documents in one text.
 
-use serde::de::IgnoredAny;
-
-use super::document::{Document, explain};
-use super::flaw::{Flaw, Reason};
+use super::document::Document;
+use super::flaw::{Expected, Flaw, Reason};
 use super::stream::DocumentStream;
-use super::{scan, stream};
+use super::{space, stream};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A document, and where in the text it begins.
@@ -23,7 +21,7 @@ pub struct Placed<'a> {
 /// # Errors
 /// Usage, with the byte offset, when any of it is something else.
 pub fn documents(text: &[u8]) -> Result<Vec<Placed<'_>>> {
-    let start = text.len() - scan::trim_start(text).len();
+    let start = space::end(text, 0);
     if text.get(start) == Some(&b'[') {
         return of_array(text, start + 1);
     }
@@ -40,7 +38,7 @@ fn of_sequence(text: &[u8]) -> Option<Vec<Placed<'_>>> {
         if at == text.len() {
             return Some(documents);
         }
-        let (document, len) = object(text.get(at..)?)?;
+        let (document, len) = Document::begin(text.get(at..)?).ok()?;
         documents.push(Placed { document, offset: at as u64 });
         at += len;
     }
@@ -48,42 +46,40 @@ fn of_sequence(text: &[u8]) -> Option<Vec<Placed<'_>>> {
 
 /// `at` is behind the opening bracket.
 fn of_array(text: &[u8], mut at: usize) -> Result<Vec<Placed<'_>>> {
-    let unexpected = |at| Flaw { at, reason: Reason::Grammar }.into_error(text, 0);
-    let after_space = |at| text.len() - scan::trim_start(text.get(at..).unwrap_or_default()).len();
+    let unexpected =
+        |at, expected| Flaw { at, reason: Reason::Grammar(expected) }.into_error(text, 0);
     let mut documents = Vec::new();
-    at = after_space(at);
-    if text.get(at) != Some(&b']') {
+    at = space::end(text, at);
+    if text.get(at) == Some(&b']') {
+        at += 1;
+    } else {
         loop {
             let rest = text.get(at..).unwrap_or_default();
             if rest.is_empty() {
-                return Err(unexpected(at));
+                let is_first = documents.is_empty();
+                let expected = if is_first { Expected::FirstItem } else { Expected::Value };
+                return Err(unexpected(at, expected));
             }
             let (document, len) =
-                object(rest).ok_or_else(|| explain(rest).into_error(rest, at as u64))?;
+                Document::begin(rest).map_err(|flaw| flaw.into_error(rest, at as u64))?;
             documents.push(Placed { document, offset: at as u64 });
-            at = after_space(at + len);
-            match text.get(at) {
-                Some(b',') => at = after_space(at + 1),
-                Some(b']') => break,
-                _ => return Err(unexpected(at)),
+            at = space::end(text, at + len);
+            let closes = match text.get(at) {
+                Some(b',') => false,
+                Some(b']') => true,
+                _ => return Err(unexpected(at, Expected::ItemOrEnd)),
+            };
+            at += 1;
+            if closes {
+                break;
             }
+            at = space::end(text, at);
         }
     }
-    match after_space(at + 1) {
+    match space::end(text, at) {
         end if end == text.len() => Ok(documents),
-        trailing => Err(unexpected(trailing)),
+        trailing => Err(unexpected(trailing, Expected::End)),
     }
-}
-
-/// The object that the text begins with, and its length in the text.
-fn object(text: &[u8]) -> Option<(Document<'_>, usize)> {
-    if text.first() != Some(&b'{') {
-        return None;
-    }
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
-    values.next()?.ok()?;
-    let len = values.byte_offset();
-    Some((Document::check_framed(text.get(..len)?)?, len))
 }
 
 /// The error for a sequence that is none.

@@ -3,21 +3,18 @@
 use std::borrow::Cow;
 use std::str;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
+use super::check::Check;
 use super::flaw::{Flaw, Reason};
-use super::prefix::Prefix;
-use super::{MAX_DEPTH, scan};
-use crate::error::Result;
+use super::space;
+use crate::error::{Error, Result};
 
 /// The text of one JSON object: strict RFC 8259, valid UTF-8, no lone surrogates, nested no deeper
-/// than [`MAX_DEPTH`], without whitespace between tokens, otherwise byte for byte what the writer gave:
+/// than [`MAX_DEPTH`](super::MAX_DEPTH), without whitespace between tokens, otherwise byte for byte what the writer gave:
 /// key order, duplicate keys, the text of numbers and escapes are kept.
 ///
 /// It holds no newline, so it is always one JSON line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document<'a>(Cow<'a, str>);
+pub struct Document<'a>(Cow<'a, [u8]>);
 
 impl<'a> Document<'a> {
     /// Checks one JSON object, whitespace around it allowed. Borrows `text` unless there is whitespace
@@ -26,77 +23,59 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Usage, with the byte offset in `text`, when it is not exactly one JSON object as described above.
     pub fn parse(text: &'a [u8]) -> Result<Self> {
-        let from_first = scan::trim_start(text);
-        Self::check(scan::trim_end(from_first)).ok_or_else(|| {
-            let start = (text.len() - from_first.len()) as u64;
-            explain(from_first).into_error(from_first, start)
-        })
+        let start = space::end(text, 0);
+        let object = text.get(start..).unwrap_or_default();
+        let (document, end) = Self::begin(object).map_err(|flaw| refused(flaw, object, start))?;
+        match space::end(object, end) {
+            rest if rest == object.len() => Ok(document),
+            at => Err(refused(Flaw { at, reason: Reason::Trailing }, object, start)),
+        }
     }
 
-    /// The checked text.
+    /// The object that `text` begins with, and where it ends.
+    pub(super) fn begin(text: &'a [u8]) -> std::result::Result<(Self, usize), Flaw> {
+        if let Some(reason) = not_an_object(text) {
+            return Err(Flaw { at: 0, reason });
+        }
+        let mut check = Check::new(u64::MAX);
+        match check.advance(text)? {
+            Some(end) => Ok((Self(check.into_minified(text, end)), end)),
+            None => Err(check.unfinished(text)),
+        }
+    }
+
+    /// What a [`Check`] gave.
+    pub(super) fn of_checked(text: &'a [u8]) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// The checked text. Looks through it once more; [`Document::as_bytes`] does not.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Only what was found to be UTF-8 becomes a document.
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The bytes of the checked text.
+    /// The bytes of the checked text, which are UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        &self.0
     }
 
     /// The same document with a text of its own.
     pub fn into_owned(self) -> Document<'static> {
         Document(Cow::Owned(self.0.into_owned()))
     }
+}
 
-    /// The whole check of a text without whitespace around it. None when anything is wrong with it.
-    pub(super) fn check(text: &'a [u8]) -> Option<Self> {
-        if text.first() != Some(&b'{') {
-            return None;
-        }
-        let text = str::from_utf8(text).ok()?;
-        let mut json = serde_json::Deserializer::from_str(text);
-        IgnoredAny::deserialize(&mut json).ok()?;
-        json.end().ok()?;
-        Self::check_object(text)
-    }
-
-    /// The check of bytes known to be one object by JSON's grammar, except that its strings may hold
-    /// invalid UTF-8. None when anything is wrong with it.
-    pub(super) fn check_framed(object: &'a [u8]) -> Option<Self> {
-        Self::check_object(str::from_utf8(object).ok()?)
-    }
-
-    /// What the grammar leaves open for a text known to be one object.
-    fn check_object(text: &'a str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let survey = scan::survey(bytes);
-        if survey.openings > MAX_DEPTH && scan::is_too_deep(bytes) {
-            return None;
-        }
-        if survey.has_backslash && scan::has_lone_surrogate(bytes) {
-            return None;
-        }
-        if survey.has_whitespace && scan::has_whitespace_between_tokens(bytes) {
-            return Some(Self(Cow::Owned(scan::minify(bytes)?)));
-        }
-        Some(Self(Cow::Borrowed(text)))
+/// Why no object begins here.
+pub(super) fn not_an_object(text: &[u8]) -> Option<Reason> {
+    match text.first() {
+        Some(b'{') => None,
+        Some(_) => Some(Reason::NotAnObject),
+        None => Some(Reason::Empty),
     }
 }
 
-/// Finds what is wrong with a text that [`Document::check`] refused.
-pub(super) fn explain(text: &[u8]) -> Flaw {
-    let Some(&first) = text.first() else {
-        return Flaw { at: 0, reason: Reason::Empty };
-    };
-    if first != b'{' {
-        return Flaw { at: 0, reason: Reason::NotAnObject };
-    }
-    match Prefix::new(u64::MAX).advance(text) {
-        Err(flaw) => flaw,
-        Ok(Some(end)) if end < text.len() => {
-            let rest = scan::trim_start(text.get(end..).unwrap_or_default());
-            Flaw { at: text.len() - rest.len(), reason: Reason::Trailing }
-        }
-        Ok(_) => Flaw { at: text.len(), reason: Reason::Grammar },
-    }
+#[cold]
+fn refused(flaw: Flaw, text: &[u8], start: usize) -> Error {
+    flaw.into_error(text, start as u64)
 }

@@ -1,10 +1,11 @@
-//! Escapes inside a JSON string, byte by byte, to tell a lone surrogate as soon as it is certain.
+//! Escapes inside a JSON string, byte by byte, to tell what is wrong as soon as it is certain.
+
+use super::flaw::{Expected, Flaw, Reason};
 
 /// Where in an escape the bytes seen so far end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Escape {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
     /// In no escape.
-    #[default]
     None,
     /// After a backslash. `wants_low`: the escape before it was a high surrogate.
     Backslash { wants_low: bool },
@@ -14,14 +15,80 @@ pub(super) enum Escape {
     High,
 }
 
+/// Why a text can't become an escape, and the byte of it that shows that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    reason: Reason,
+    pub(super) at: usize,
+}
+
+impl Refused {
+    /// The flaw, of an escape that begins at `start`.
+    pub(super) fn flaw(self, start: usize) -> Flaw {
+        let at = if self.reason == Reason::LoneSurrogate { start } else { start + self.at };
+        Flaw { at, reason: self.reason }
+    }
+}
+
+/// The length of the escape, or of the two that make a surrogate pair, that `text` begins with. None: the text ends before
+/// that is certain.
+#[inline(never)]
+pub(super) fn judge(text: &[u8]) -> Result<Option<usize>, Refused> {
+    if let [b'\\', b'u', digits @ ..] = text
+        && let Some(digits) = digits.first_chunk()
+        && is_whole_character(*digits)
+    {
+        return Ok(Some(6));
+    }
+    let mut escape = Escape::None;
+    for (at, &byte) in text.iter().enumerate() {
+        let refused = |reason| Refused { reason, at };
+        let is_allowed = match escape {
+            Escape::None => true,
+            Escape::Backslash { .. } => {
+                matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u')
+            }
+            Escape::Hex { .. } => byte.is_ascii_hexdigit(),
+            Escape::High if byte < b' ' => {
+                return Err(refused(Reason::Grammar(Expected::Text)));
+            }
+            Escape::High => true,
+        };
+        if !is_allowed {
+            return Err(refused(Reason::Grammar(Expected::Escape)));
+        }
+        escape = escape.after(byte).map_err(|LoneSurrogate| refused(Reason::LoneSurrogate))?;
+        if escape == Escape::None {
+            return Ok(Some(at + 1));
+        }
+    }
+    Ok(None)
+}
+
+/// These are hexadecimal digits, of no surrogate.
+fn is_whole_character(digits: [u8; 4]) -> bool {
+    const LOW: u32 = 0x0101_0101;
+    const HIGH: u32 = LOW << 7;
+    // The highest bit of each byte that is below the limit.
+    let below =
+        |word: u32, limit: u8| !(((word & !HIGH) + LOW * u32::from(0x80 - limit)) | word) & HIGH;
+    let word = u32::from_le_bytes(digits);
+    let decimal = below(word ^ (LOW * u32::from(b'0')), 10);
+    // In either case, `a` to `f` become 1 to 6.
+    let letter = (word | (LOW * 0x20)) ^ (LOW * 0x60);
+    let letter = below(letter, 7) & !below(letter, 1);
+    let is_surrogate = digits[0] | 0x20 == b'd' && digits[1] > b'7';
+    decimal | letter == HIGH && !is_surrogate
+}
+
 /// The escape can only become a lone surrogate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LoneSurrogate;
+struct LoneSurrogate;
 
 impl Escape {
     /// The state after `byte`, which the grammar allows inside a string at this place (or which is the
     /// quote that ends it).
-    pub(super) fn after(self, byte: u8) -> Result<Self, LoneSurrogate> {
+    fn after(self, byte: u8) -> Result<Self, LoneSurrogate> {
         match (self, byte) {
             (Self::None, b'\\') => Ok(Self::Backslash { wants_low: false }),
             (Self::None, _) => Ok(Self::None),
@@ -60,11 +127,11 @@ fn after_digit(wants_low: bool, digits: u8, value: u16) -> Result<Escape, LoneSu
 }
 
 /// True for the first half of a surrogate pair.
-pub(super) fn is_high(unit: u16) -> bool {
+fn is_high(unit: u16) -> bool {
     (0xD800..=0xDBFF).contains(&unit)
 }
 
 /// True for the second half of a surrogate pair.
-pub(super) fn is_low(unit: u16) -> bool {
+fn is_low(unit: u16) -> bool {
     (0xDC00..=0xDFFF).contains(&unit)
 }

@@ -2,9 +2,6 @@
 
 use std::str;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use super::MAX_DEPTH;
 use crate::error::Error;
 
@@ -23,7 +20,7 @@ pub(super) enum Reason {
     /// The text begins with something else than `{`.
     NotAnObject,
     /// JSON's grammar doesn't allow this byte (or the end of the text) here.
-    Grammar,
+    Grammar(Expected),
     /// Something follows the object.
     Trailing,
     /// Not UTF-8.
@@ -36,26 +33,70 @@ pub(super) enum Reason {
     TooLarge { size: u64, limit: u64 },
 }
 
-impl Flaw {
-    /// The same flaw; of a document that is too large, the whole document's size when that is known.
-    pub(super) fn with_size(self, size: Option<u64>) -> Self {
-        match (self.reason, size) {
-            (Reason::TooLarge { limit, .. }, Some(size)) => {
-                Self { reason: Reason::TooLarge { size, limit }, ..self }
-            }
-            _ => self,
+/// What the grammar allows at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// A value, but not the first item of an array.
+    Value,
+    /// A value, or the end of an array.
+    FirstItem,
+    ItemOrEnd,
+    Key,
+    Colon,
+    MemberOrEnd,
+    /// The rest of `true`, `false` or `null`.
+    Literal,
+    /// The rest of a number that can't end here.
+    Number,
+    /// The rest of a string.
+    Text,
+    /// The rest of an escape.
+    Escape,
+    /// Nothing more.
+    End,
+}
+
+impl Expected {
+    /// What to say of a byte that it does not allow; the words are serde_json's, which users know.
+    fn instead_of_a_byte(self) -> &'static str {
+        match self {
+            Self::Value | Self::FirstItem => "expected value",
+            Self::ItemOrEnd => "expected `,` or `]`",
+            Self::Key => "key must be a string",
+            Self::Colon => "expected `:`",
+            Self::MemberOrEnd => "expected `,` or `}`",
+            Self::Literal => "expected ident",
+            Self::Number => "invalid number",
+            Self::Text => "control character (\\u0000-\\u001F) found while parsing a string",
+            Self::Escape => "invalid escape",
+            Self::End => "expected nothing more",
         }
     }
 
+    /// The same of a text that ends here.
+    fn instead_of_the_end(self) -> &'static str {
+        match self {
+            Self::Value | Self::Literal => "EOF while parsing a value",
+            Self::FirstItem | Self::ItemOrEnd => "EOF while parsing a list",
+            Self::Key | Self::Colon | Self::MemberOrEnd => "EOF while parsing an object",
+            Self::Number => "invalid number",
+            Self::Text | Self::Escape => "EOF while parsing a string",
+            Self::End => "the text ends",
+        }
+    }
+}
+
+impl Flaw {
     /// The error for a flaw in `text`, which begins at `start` in what the user gave. Of a text that is
     /// still arriving, `text` may be what is there so far.
+    #[cold]
     pub(super) fn into_error(self, text: &[u8], start: u64) -> Error {
         let offset = start + self.at as u64;
         let rest = text.get(self.at..).unwrap_or_default();
         let (what, hint) = match self.reason {
             Reason::Empty => ("the text is empty".to_owned(), Some("give one JSON object")),
             Reason::NotAnObject => not_an_object(rest),
-            Reason::Grammar => grammar(text, self.at),
+            Reason::Grammar(expected) => grammar(expected, rest),
             Reason::Trailing => {
                 (format!("{} after the JSON object", found(rest)), Some("give one JSON object"))
             }
@@ -109,33 +150,21 @@ fn not_an_object(rest: &[u8]) -> (String, Option<&'static str>) {
     (format!("data must be a JSON object, not {kind}"), Some("wrap it, as in {\"value\": ...}"))
 }
 
-/// What the grammar expected at `at`, in serde_json's words.
-fn grammar(text: &[u8], at: usize) -> (String, Option<&'static str>) {
-    let rest = text.get(at..).unwrap_or_default();
+fn grammar(expected: Expected, rest: &[u8]) -> (String, Option<&'static str>) {
     let hint = match rest.first() {
+        None => {
+            let what = expected.instead_of_the_end().to_owned();
+            return (what, Some("the end of the object is missing"));
+        }
         Some(b'\'') => Some("strings and keys take double quotes"),
         Some(0..b' ') => Some("write control characters in strings as escapes, such as \\n"),
         _ => None,
     };
-    match expectation(text, at) {
-        Some(expectation) if !rest.is_empty() => {
-            (format!("{expectation}, found {}", found(rest)), hint)
-        }
-        Some(expectation) => (expectation, Some("the end of the object is missing")),
-        None => (format!("unexpected {}", found(rest)), hint),
+    let found = found(rest);
+    if expected == Expected::End {
+        return (format!("unexpected {found}"), hint);
     }
-}
-
-/// serde_json's complaint without its place. None when it only lacks more bytes although there are more.
-fn expectation(text: &[u8], at: usize) -> Option<String> {
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let error = IgnoredAny::deserialize(&mut json).err()?;
-    if error.is_eof() && at < text.len() {
-        return None;
-    }
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = error.to_string();
-    Some(text.strip_suffix(&place).unwrap_or(&text).to_owned())
+    (format!("{}, found {found}", expected.instead_of_a_byte()), hint)
 }
 
 /// How a message names the first character of `rest`.

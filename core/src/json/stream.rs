@@ -1,15 +1,13 @@
 //! Cuts a stream of bytes into documents.
 
 use std::fmt;
-use std::str;
 
 use memchr::memchr;
-use serde::de::IgnoredAny;
 
-use super::document::Document;
+use super::check::Check;
+use super::document::{Document, not_an_object};
 use super::flaw::{Flaw, Reason};
-use super::prefix::Prefix;
-use super::{MAX_DEPTH, scan};
+use super::space;
 use crate::error::{Error, Result};
 
 /// The record separator of RFC 7464, which may stand between documents.
@@ -30,38 +28,20 @@ pub enum Failure {
 /// Cuts a stream of bytes that arrives in arbitrary pieces into JSON objects: JSON Lines, objects one
 /// after the other, pretty-printed ones, JSON text sequences (RFC 7464).
 ///
-/// Each byte is read a bounded number of times, however small the pieces are.
+/// A byte is looked at when it has arrived, and not again when more arrive.
 pub struct DocumentStream {
-    max_bytes: u64,
     buffer: Vec<u8>,
     /// Start of what is pending in `buffer`: before or between documents, or the first byte of one.
     start: usize,
     /// Offset of the buffer's first byte in the whole stream.
     base: u64,
-    /// What is known of the document at `start`.
-    front: Front,
-    prefix: Prefix,
-    /// The next document goes through `prefix` at once: a glance reads to the end of what is pending,
-    /// which after a flaw could be in vain each time.
-    is_wary: bool,
+    /// The check of the document at `start`, when `is_open`.
+    check: Check,
+    is_open: bool,
     failed: Option<Failed>,
     /// Everything is dropped up to the next newline, which has not arrived yet.
     is_skipping: bool,
 }
-
-/// What is known of the document at the front of the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Front {
-    /// Nothing: the last one has been returned or dropped.
-    Between,
-    /// It was looked at as a whole, which read `spent` bytes in all, and was not finished.
-    Glanced { spent: usize },
-    /// It goes through the stream's [`Prefix`], in which a byte costs much more but is looked at once.
-    Tracked,
-}
-
-/// How often a byte may be looked at, on average, before the document goes through the [`Prefix`].
-const GLANCES: usize = 8;
 
 /// What went wrong at the front of the stream.
 #[derive(Clone, Debug)]
@@ -83,13 +63,11 @@ impl DocumentStream {
     /// tokens.
     pub fn new(max_bytes: u64) -> Self {
         Self {
-            max_bytes,
             buffer: Vec::new(),
             start: 0,
             base: 0,
-            front: Front::Between,
-            prefix: Prefix::new(max_bytes),
-            is_wary: false,
+            check: Check::new(max_bytes),
+            is_open: false,
             failed: None,
             is_skipping: false,
         }
@@ -114,55 +92,33 @@ impl DocumentStream {
         if let Some(failed) = &self.failed {
             return Err(failed.error.clone());
         }
-        if self.front == Front::Between {
+        if !self.is_open {
             let gap = self.buffer.get(self.start..).unwrap_or_default();
             self.start += gap.iter().take_while(|&&byte| is_gap(byte)).count();
         }
         let pending = self.buffer.get(self.start..).unwrap_or_default();
         let offset = self.base + self.start as u64;
-        let Some(&first) = pending.first() else { return Ok(None) };
-        if first != b'{' {
-            let flaw = Flaw { at: 0, reason: Reason::NotAnObject };
-            return fail(&mut self.failed, flaw, pending, offset);
-        }
-        let mut size = None;
-        if self.front != Front::Tracked {
-            let spent = match self.front {
-                Front::Glanced { spent } => spent + pending.len(),
-                _ => pending.len(),
-            };
-            if !self.is_wary && spent <= GLANCES * pending.len() {
-                match glance(pending, self.max_bytes) {
-                    Glance::Whole { end, document } => {
-                        self.start += end;
-                        self.front = Front::Between;
-                        return Ok(Some(document));
-                    }
-                    Glance::Possible => {
-                        self.front = Front::Glanced { spent };
-                        return Ok(None);
-                    }
-                    Glance::TooLarge { bytes } => size = Some(bytes),
-                    Glance::Unclear => {}
+        if !self.is_open {
+            match not_an_object(pending) {
+                Some(Reason::Empty) => return Ok(None),
+                Some(reason) => {
+                    return fail(&mut self.failed, Flaw { at: 0, reason }, pending, offset);
+                }
+                None => {
+                    self.check.reset();
+                    self.is_open = true;
                 }
             }
-            self.front = Front::Tracked;
-            self.is_wary = false;
-            self.prefix.reset();
         }
-        let flaw = match self.prefix.advance(pending) {
-            Ok(None) => return Ok(None),
+        match self.check.advance(pending) {
+            Ok(None) => Ok(None),
             Ok(Some(end)) => {
-                if let Some(document) = Document::check(pending.get(..end).unwrap_or_default()) {
-                    self.start += end;
-                    self.front = Front::Between;
-                    return Ok(Some(document));
-                }
-                Flaw { at: end.saturating_sub(1), reason: Reason::Grammar }
+                self.start += end;
+                self.is_open = false;
+                Ok(Some(Document::of_checked(self.check.minified(pending, end))))
             }
-            Err(flaw) => flaw,
-        };
-        fail(&mut self.failed, flaw.with_size(size), pending, offset)
+            Err(flaw) => fail(&mut self.failed, flaw, pending, offset),
+        }
     }
 
     /// Call it at the end of the input, after [`DocumentStream::next`] has given None.
@@ -190,9 +146,7 @@ impl DocumentStream {
     /// True when nothing but whitespace is pending: the input may end here.
     pub fn is_idle(&self) -> bool {
         let pending = self.buffer.get(self.start..).unwrap_or_default();
-        self.front == Front::Between
-            && self.failed.is_none()
-            && pending.iter().all(|&byte| is_gap(byte))
+        !self.is_open && self.failed.is_none() && pending.iter().all(|&byte| is_gap(byte))
     }
 
     /// Why the stream has failed; None when it has not.
@@ -206,8 +160,7 @@ impl DocumentStream {
     /// without an error.
     pub fn skip_line(&mut self) {
         let Some(failed) = self.failed.take() else { return };
-        self.front = Front::Between;
-        self.is_wary = true;
+        self.is_open = false;
         let (Resume::At(offset) | Resume::AfterNewline(offset)) = failed.resume;
         self.start = self.buffer.len().min(offset.saturating_sub(self.base) as usize);
         if let Resume::AfterNewline(_) = failed.resume {
@@ -221,7 +174,7 @@ impl DocumentStream {
     /// Drops everything that is pending, and an error. Offsets go on counting.
     pub fn clear(&mut self) {
         self.start = self.buffer.len();
-        self.front = Front::Between;
+        self.is_open = false;
         self.failed = None;
         self.is_skipping = false;
         self.release();
@@ -241,10 +194,10 @@ impl DocumentStream {
         bytes.get(dropped..).unwrap_or_default()
     }
 
-    /// Bytes of memory that the buffer takes.
+    /// Bytes of memory that it takes.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.capacity() + self.check.held_bytes()
     }
 
     /// Gives back the memory of bytes that are not pending any more. Moves at most as many bytes as it
@@ -259,6 +212,9 @@ impl DocumentStream {
             && self.buffer.len() < self.buffer.capacity() / 4
         {
             self.buffer.shrink_to(KEPT_CAPACITY_BYTES);
+        }
+        if !self.is_open && self.check.held_bytes() > KEPT_CAPACITY_BYTES {
+            self.check.give_back(KEPT_CAPACITY_BYTES);
         }
     }
 }
@@ -278,51 +234,7 @@ impl fmt::Debug for DocumentStream {
 
 /// True for what may stand between documents.
 pub(super) fn is_gap(byte: u8) -> bool {
-    scan::is_whitespace(byte) || byte == RECORD_SEPARATOR
-}
-
-/// What one look at the pending bytes as a whole tells; they begin with `{`.
-enum Glance<'a> {
-    /// The document ends at `end`.
-    Whole { end: usize, document: Document<'a> },
-    /// It is whole and has no flaw but its size.
-    TooLarge { bytes: u64 },
-    /// It can still become a document.
-    Possible,
-    /// It needs a closer look.
-    Unclear,
-}
-
-fn glance(pending: &[u8], max_bytes: u64) -> Glance<'_> {
-    let mut values = serde_json::Deserializer::from_slice(pending).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Ok(_)) => {
-            let end = values.byte_offset();
-            match Document::check_framed(pending.get(..end).unwrap_or_default()) {
-                Some(document) if document.as_bytes().len() as u64 <= max_bytes => {
-                    Glance::Whole { end, document }
-                }
-                Some(document) => Glance::TooLarge { bytes: document.as_bytes().len() as u64 },
-                None => Glance::Unclear,
-            }
-        }
-        Some(Err(error)) if error.is_eof() && is_plain(pending, max_bytes) => Glance::Possible,
-        _ => Glance::Unclear,
-    }
-}
-
-/// True when an unfinished text certainly has no flaw that serde_json leaves open: it lets an escape that
-/// the end cuts short pass whatever its digits are, takes any surrogates, and doesn't look at UTF-8.
-fn is_plain(unfinished: &[u8], max_bytes: u64) -> bool {
-    let survey = scan::survey(unfinished);
-    let is_utf8 = match str::from_utf8(unfinished) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none(),
-    };
-    is_utf8
-        && unfinished.len() as u64 <= max_bytes
-        && survey.openings <= MAX_DEPTH
-        && !(survey.has_backslash && scan::may_have_code_units(unfinished))
+    space::is_space(byte) || byte == RECORD_SEPARATOR
 }
 
 /// True when the byte at `at` shows that another record begins there, so the one before it was cut short.
@@ -340,7 +252,7 @@ fn fail<T>(failed: &mut Option<Failed>, flaw: Flaw, pending: &[u8], start: u64) 
     };
     let offset = start + flaw.at as u64;
     let resume = match flaw.reason {
-        Reason::Grammar if begins_record(pending, flaw.at) => Resume::At(offset),
+        Reason::Grammar(_) if begins_record(pending, flaw.at) => Resume::At(offset),
         _ => Resume::AfterNewline(offset),
     };
     let error = flaw.into_error(pending, start);

@@ -12,6 +12,7 @@ pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod map;
+pub(crate) mod marks;
 pub(crate) mod ofd;
 pub(crate) mod process;
 pub(crate) mod replaceable;

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch;
+mod check;
 mod document;
 mod properties;
+mod reference;
 mod stream;
 
 use std::fs;

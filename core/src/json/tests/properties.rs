@@ -69,7 +69,7 @@ fn json_byte() -> impl Strategy<Value = u8> {
 }
 
 /// A text with some bytes replaced, removed or added.
-fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), 0..3u8, json_byte());
     (text(), vec(edit, 0..4)).prop_map(|((text, _), edits)| {
         let mut bytes = text.into_bytes();
@@ -86,7 +86,7 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// One small value inside an object, from bytes alone.
-fn small_member() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn small_member() -> impl Strategy<Value = Vec<u8>> {
     let string = vec(prop::sample::select(br#"\\uuuDdCc8B0"nx"#.to_vec()), 0..16)
         .prop_map(|inside| [b"\"", inside.as_slice(), b"\""].concat());
     let number = vec(prop::sample::select(b"-+.eE0123".to_vec()), 0..8);
