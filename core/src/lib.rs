@@ -19,6 +19,8 @@
 
 mod client;
 mod error;
+#[doc(hidden)]
+pub mod failpoint;
 mod format;
 pub mod json;
 mod message;

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::ring::Ring;
 use super::{Pool, sync};
 use crate::error::{Error, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
 use crate::types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};
@@ -172,6 +173,10 @@ impl Pool {
             Ok(())
         };
         let result: Result<()> = put_all();
+        if self.map().is_poisoned() {
+            return Err(self.shrunk());
+        }
+        failpoint::pass(Failpoint::LockFreed);
         if count > 0 {
             self.wake();
         }
@@ -249,6 +254,7 @@ impl<'a> Writer<'a> {
             local.place.take(pool.map(), &local.file, waiter.patience).map_err(with_path)?;
         let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
         let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
+        failpoint::pass(Failpoint::LockTaken);
         let writer = Self { pool, local, ring: pool.ring(), _held: held, _place: place };
         // A deleter that died may have removed the file and not said so.
         if taken_over {
@@ -307,10 +313,13 @@ impl<'a> Writer<'a> {
         };
         let (first, crc, words) = frame::begin(&header, frame.payload, frame.payload_crc);
         self.ring.store(tip.tail, &first[..words]);
+        failpoint::pass(Failpoint::FrameBegun);
         if let Some(rest) = frame.payload.get(frame::FIRST_PAYLOAD..) {
             self.ring.write(self.ring.advance(tip.tail, size_of_val(&first) as u64), rest);
         }
+        failpoint::pass(Failpoint::FrameCopied);
         self.ring.set_start(seq, tip.tail);
+        failpoint::pass(Failpoint::SlotWritten);
 
         let (tag_bytes, data) = frame.payload.split_at(frame.tags_len.into());
         let line = frame::line_len(seq, tag_bytes, data.len() as u64);
@@ -322,11 +331,14 @@ impl<'a> Writer<'a> {
             link: crc,
         };
         next.write(map, tip.seq);
+        failpoint::pass(Failpoint::TipWritten);
         if durability == Durability::Flush {
             map.flush_target().store(seq.get(), Ordering::Release);
+            failpoint::pass(Failpoint::FlushTargetStored);
         }
         // Sequentially consistent for the sake of `Pool::wake`.
         map.committed().store(seq.get(), Ordering::SeqCst);
+        failpoint::pass(Failpoint::Committed);
         Ok(next)
     }
 
@@ -357,6 +369,7 @@ impl<'a> Writer<'a> {
             sync::allow_eviction(self.pool, self.local, oldest.prev())?;
             // Release: not before the commit of the message that is evicted, which may be of the same batch.
             map.oldest().store(oldest.get(), Ordering::Release);
+            failpoint::pass(Failpoint::RoomMade);
         }
         Ok(())
     }

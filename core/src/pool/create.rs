@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Pool;
 use super::open::{OpenOptions, current_boot, unusable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
 use crate::format::header::StaticHeader;
 use crate::sys::files;
@@ -32,16 +33,27 @@ impl Pool {
         let fail = |e: io::Error| cannot_create(path, size_bytes, &e);
         let unnamed = files::unnamed(dir).map_err(fail)?;
         files::reserve(unnamed.file(), size_bytes).map_err(fail)?;
+        failpoint::pass(Failpoint::FileReserved);
         let pool_id = files::random_id().map_err(fail)?;
         let header = StaticHeader { geometry, pool_id, created: Timestamp::now() };
         let page = header.encode_page(current_boot(path)?);
         unnamed.file().write_all_at(&page, 0).map_err(fail)?;
+        failpoint::pass(Failpoint::HeaderWritten);
         unnamed.file().sync_all().map_err(fail)?;
+        failpoint::pass(Failpoint::FileSynced);
+        // Before it has a name: a process that has no room for the mapping leaves nothing behind.
+        let options = OpenOptions::new();
+        let map = options.map(unnamed.file(), &header, path)?;
         let file = unnamed.link(path).map_err(fail)?;
-        files::sync_dir(dir, &file).map_err(fail)?;
-        OpenOptions::new().adopt(file, header, path)
+        failpoint::pass(Failpoint::FileLinked);
+        files::sync_dir(dir, &file).map_err(|e| Error::io(UNSYNCED_NAME, path, &e))?;
+        failpoint::pass(Failpoint::DirectorySynced);
+        options.adopt(file, header, map, path)
     }
 }
+
+const UNSYNCED_NAME: &str =
+    "sync the directory; the pool is there, but a power loss may take its name away";
 
 fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::AlreadyExists, "there is something of that name already").with_path(path)
@@ -58,9 +70,12 @@ fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
         .with_os_error(error)
         .with_hint("ask for a smaller pool, or make room"),
         Some(libc::EFBIG) => {
-            Error::usage(format!("the file system holds no file of {size_bytes} bytes: {error}"))
-                .with_path(path)
-                .with_hint("ask for a smaller pool")
+            let message = format!(
+                "a file of {size_bytes} bytes is larger than the file system or the process' own limit allows: {error}"
+            );
+            Error::usage(message).with_path(path).with_hint(
+                "ask for a smaller pool; `ulimit -f` shows the process' own limit, in KiB",
+            )
         }
         Some(libc::EACCES | libc::EPERM | libc::EROFS) => Error::io("create the pool", path, error)
             .with_hint("it needs write permission on the directory, or another directory"),

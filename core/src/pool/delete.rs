@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::{Pool, lock};
 use crate::client::POOL_SUFFIX;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::header::{MAGIC, STATE_DELETED};
 use crate::sys::files;
 
@@ -39,12 +40,15 @@ impl Pool {
         // Under the lock no append can fall between the file's end and the handles' learning of it.
         let held = lock::acquire(self.map().writer_lock(), &place, waiter, false, || false)
             .map_err(with_path)?;
+        failpoint::pass(Failpoint::DeleteLocked);
         self.check_alive()?;
         self.check_same_file()?;
         remove(self.path())?;
+        failpoint::pass(Failpoint::NameRemoved);
         // A pool that has another name lives on under that.
         if files::is_unlinked(self.file()).unwrap_or(false) {
             self.map().state().store(STATE_DELETED, Ordering::Release);
+            failpoint::pass(Failpoint::StateStored);
         }
         drop(held);
         self.wake_for_good();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::error::{Error, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
 use crate::format::header::{self, TIP_INVALID};
 use crate::sys::map::Map;
@@ -155,6 +156,7 @@ impl Tip {
 
     fn write_at(&self, map: &Map, at: u64) {
         map.word(at + header::TIP_SEQ).store(TIP_INVALID, Ordering::Relaxed);
+        failpoint::pass(Failpoint::TipBegun);
         fence(Ordering::Release);
         let set = |offset, value| map.word(at + offset).store(value, Ordering::Relaxed);
         set(header::TIP_TAIL, self.tail);

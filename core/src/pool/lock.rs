@@ -8,8 +8,9 @@ use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::place::{self, Holder, Place};
+use super::place::{self, Holder, OwnPlace, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::sys::futex;
 use crate::sys::map::Map;
 
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_millis(2);
 pub(super) struct Waiter<'a> {
     pub(super) map: &'a Map,
     pub(super) file: &'a File,
+    pub(super) own: &'a OwnPlace,
     /// How long one holding may last before the wait ends with Busy.
     pub(super) patience: Duration,
 }
@@ -73,7 +75,12 @@ fn acquire_contended<'a>(
     wake_all: bool,
     done: impl Fn() -> bool,
 ) -> Result<Option<Held<'a>>> {
-    let held = |taken_over| Ok(Some(Held { word, wake_all, taken_over }));
+    let held = |taken_over| {
+        if taken_over {
+            failpoint::pass(Failpoint::LockTakenOver);
+        }
+        Ok(Some(Held { word, wake_all, taken_over }))
+    };
     // Who wakes all at the end holds it for the time of a sync: many times longer than looking is worth.
     for _ in 0..if wake_all { 0 } else { SPINS } {
         let now = word.load(Ordering::Relaxed);
@@ -109,7 +116,7 @@ fn acquire_contended<'a>(
             continue;
         }
         if since.elapsed() >= GRACE {
-            match place::holder(waiter.map, waiter.file, holder - 1)? {
+            match place::holder(waiter.map, waiter.file, waiter.own, holder - 1)? {
                 Holder::Dead(fence) => {
                     let won = exchange(word, now, mine | SLEEPERS);
                     drop(fence);
@@ -119,13 +126,14 @@ fn acquire_contended<'a>(
                     continue;
                 }
                 Holder::Alive(id) if since.elapsed() >= waiter.patience => {
+                    let who = match id.pid_here() {
+                        Some(pid) => format!("process {pid}"),
+                        // Here that number may be another process, which nobody should stop for it.
+                        None => format!("process {} of another pid namespace", id.pid),
+                    };
                     return Err(Error::new(
                         ErrorKind::Busy,
-                        format!(
-                            "process {} has held the pool's lock for {:?}",
-                            id.pid,
-                            since.elapsed()
-                        ),
+                        format!("{who} has held the pool's lock for {:?}", since.elapsed()),
                     )
                     .with_hint("it may be stopped: let it go on (kill -CONT) or end it"));
                 }
@@ -143,6 +151,18 @@ fn acquire_contended<'a>(
             futex::wait_low(word, asleep as u32, sleep);
         }
     }
+}
+
+/// Frees a lock whose holder had place `number` and died, and wakes who sleeps for it. The caller has just taken the place.
+pub(super) fn free_after_death(word: &AtomicU64, number: u32) -> bool {
+    let now = word.load(Ordering::Relaxed);
+    // Acquire and release: what the dead one stored is there for whoever takes the lock next.
+    let freed = now & HOLDER == u64::from(number) + 1
+        && word.compare_exchange(now, now & !LOW, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    if freed && now & SLEEPERS != 0 {
+        wake_sleepers(word, true);
+    }
+    freed
 }
 
 /// Acquire order: pairs with the release in `Held::drop`. After the death of a holder the CPU's own coherence does: what

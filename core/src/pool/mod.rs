@@ -197,7 +197,19 @@ impl Pool {
 
     #[cold]
     fn shrunk(&self) -> Error {
+        // From now on what this handle writes goes nowhere, the words that would free its locks among it.
+        if let Ok(local) = self.0.local.get() {
+            local.place.abandon(&local.file);
+        }
         let size = self.file().metadata().map_or(0, |m| m.len());
+        if size == self.geometry().size_bytes {
+            return Error::new(
+                ErrorKind::Io,
+                "a part of the pool's file was lost while it was in use: the disk failed or is full, or the file was cut and made longer again",
+            )
+            .with_path(self.path())
+            .with_hint("look after the disk, and open the pool again");
+        }
         Error::corrupt(format!(
             "the pool's file changed its size while it was in use: size={size}, made with {}",
             self.geometry().size_bytes
@@ -215,6 +227,11 @@ impl Pool {
     }
 
     fn waiter<'a>(&'a self, local: &'a Local) -> Waiter<'a> {
-        Waiter { map: self.map(), file: &local.file, patience: self.0.options.patience }
+        Waiter {
+            map: self.map(),
+            file: &local.file,
+            own: &local.place,
+            patience: self.0.options.patience,
+        }
     }
 }

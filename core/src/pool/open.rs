@@ -65,13 +65,33 @@ impl OpenOptions {
     pub fn open(&self, path: &Path) -> Result<Pool> {
         let file = files::open(path, !self.read_only).map_err(|e| cannot_open(path, &e))?;
         let header = read_static(&file, path)?;
-        self.adopt(file, header, path)
+        if !self.read_only {
+            files::fill_holes(&file).map_err(|e| cannot_fill(path, &e))?;
+        }
+        let map = self.map(&file, &header, path)?;
+        self.adopt(file, header, map, path)
+    }
+
+    pub(super) fn map(&self, file: &File, header: &StaticHeader, path: &Path) -> Result<Map> {
+        Map::new(file, header.geometry.size_bytes, !self.read_only).map_err(|e| {
+            let error = Error::io("map the pool into memory", path, &e);
+            match e.raw_os_error() {
+                Some(libc::ENOMEM) => error.with_hint(
+                    "the process may not have that much address space: `ulimit -v` shows its limit",
+                ),
+                _ => error,
+            }
+        })
     }
 
     /// Makes a handle of an open file whose header was read.
-    pub(super) fn adopt(&self, file: File, header: StaticHeader, path: &Path) -> Result<Pool> {
-        let map = Map::new(&file, header.geometry.size_bytes, !self.read_only)
-            .map_err(|e| Error::io("map the pool into memory", path, &e))?;
+    pub(super) fn adopt(
+        &self,
+        file: File,
+        header: StaticHeader,
+        map: Map,
+        path: &Path,
+    ) -> Result<Pool> {
         let mut shared = Shared {
             path: path.to_owned(),
             header,
@@ -117,6 +137,11 @@ pub(super) fn current_boot(path: &Path) -> Result<[u8; 16]> {
         Error::io("learn which boot of the machine this is", path, &e)
             .with_hint("/proc must be mounted")
     })
+}
+
+fn cannot_fill(path: &Path, error: &io::Error) -> Error {
+    Error::io("reserve the parts of the pool's file that take no room on the disk yet", path, error)
+        .with_hint("make room on the disk, or open the pool for reading only")
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Error {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::live::Tip;
 use super::ring::Ring;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::frame::{self, FrameHeader};
 use crate::format::header;
 use crate::message::Message;
@@ -92,28 +93,36 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
         )
         .with_hint("use it from one kernel only"));
     }
+    failpoint::pass(Failpoint::RecoveryLocked);
     let recovered = Scan::new(ring, false, map.boot_id()).run();
     for (seq, place) in &recovered.found {
         ring.set_start(*seq, *place);
     }
+    failpoint::pass(Failpoint::IndexStored);
     // The index first: the words below rely on it, and a second power loss may come at any time.
     file.sync_data().map_err(fail)?;
+    failpoint::pass(Failpoint::IndexSynced);
     let Bounds { oldest, newest } = recovered.bounds;
     map.writer_lock().store(0, Ordering::Relaxed);
     map.sync_lock().store(0, Ordering::Relaxed);
     map.waiters().store(0, Ordering::Relaxed);
     map.sync_failures().store(0, Ordering::Relaxed);
+    failpoint::pass(Failpoint::LocksCleared);
     recovered.tip.write_alone(map);
+    failpoint::pass(Failpoint::TipRecovered);
     map.oldest().store(oldest.get(), Ordering::Relaxed);
     for word in [map.flush_target(), map.durable(), map.persisted()] {
         word.store(newest.get(), Ordering::Relaxed);
     }
     map.committed().store(newest.get(), Ordering::Release);
+    failpoint::pass(Failpoint::BoundsRecovered);
     file.sync_data().map_err(fail)?;
+    failpoint::pass(Failpoint::RecoverySynced);
     if map.is_poisoned() {
         return Err(Error::corrupt("the pool's file became shorter while it was recovered"));
     }
     map.set_boot_id(current_boot);
+    failpoint::pass(Failpoint::BootStored);
     Ok(())
 }
 

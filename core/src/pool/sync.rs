@@ -13,6 +13,7 @@ use super::Pool;
 use super::local::Local;
 use super::lock::{self, Waiter};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::types::Seq;
 
 /// A disk may be slow: how long one sync may take before those who wait for it get Busy.
@@ -49,6 +50,10 @@ impl Pool {
             self.check_state()?;
             self.sync_once(local, || self.is_safe(seq))?;
         }
+        // What the words say is worth nothing once they are not the file's any more.
+        if self.map().is_poisoned() {
+            return Err(self.shrunk());
+        }
         // Not before: who is told that it is durable is told so by a sync that did not fail.
         self.check_sync_failures()
     }
@@ -68,6 +73,7 @@ impl Pool {
         if held.is_none() || done() {
             return Ok(());
         }
+        failpoint::pass(Failpoint::SyncLockTaken);
         self.check_sync_failures()?;
         self.let_others_append();
         let durable_before = map.durable().load(Ordering::Acquire);
@@ -79,8 +85,11 @@ impl Pool {
             map.sync_failures().fetch_add(1, Ordering::AcqRel);
             return Err(sync_failed(&e.to_string()).with_path(self.path()));
         }
+        failpoint::pass(Failpoint::Synced);
         map.durable().fetch_max(covered, Ordering::AcqRel);
+        failpoint::pass(Failpoint::DurableStored);
         map.persisted().fetch_max(durable_before, Ordering::AcqRel);
+        failpoint::pass(Failpoint::PersistedStored);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use crate::error::Result;
+use crate::failpoint::{self, Failpoint};
 use crate::sys::futex;
 use crate::types::Seq;
 
@@ -104,7 +105,9 @@ impl Pool {
                 .compare_exchange(mark, mark.wrapping_add(1), Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
         {
+            failpoint::pass(Failpoint::MarkCleared);
             futex::wake_all(waiters);
+            failpoint::pass(Failpoint::Woken);
         }
     }
 

@@ -120,6 +120,10 @@ pub(crate) fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
 /// Reserves every byte of the file, so that no later write into a mapping of it can find the disk full.
 pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     let len = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
+    // The kernel sends SIGXFSZ, which ends the process, to whoever goes beyond the limit.
+    if bytes > file_size_limit() {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
     loop {
         // SAFETY: the descriptor is open. posix_fallocate(3) writes zeros where the file system can't reserve.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
@@ -127,6 +131,37 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             libc::EINTR => {}
             errno => return Err(io::Error::from_raw_os_error(errno)),
         }
+    }
+}
+
+/// Reserves what is missing of a file that was copied without its zeros, so that it is as good as one that was reserved.
+pub(crate) fn fill_holes(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.blocks().saturating_mul(512) >= metadata.len() {
+        return Ok(());
+    }
+    let len = libc::off_t::try_from(metadata.len()).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open. Unlike posix_fallocate(3), fallocate(2) never writes where it can't reserve: another
+    // process may be using the pool.
+    while unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) } != 0 {
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            // A file system that can't.
+            Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => return Ok(()),
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The largest file that this process may make (RLIMIT_FSIZE, getrlimit(2)).
+fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable. RLIM_INFINITY is the largest number there is.
+    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } {
+        0 => limit.rlim_cur,
+        _ => u64::MAX,
     }
 }
 

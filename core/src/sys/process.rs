@@ -24,6 +24,11 @@ impl ProcessId {
         }
     }
 
+    /// Its pid, as far as it says something here: that of another pid namespace is somebody else's number.
+    pub(crate) fn pid_here(self) -> Option<u32> {
+        (self.pid != 0 && self.pid_namespace == pid_namespace()).then_some(self.pid)
+    }
+
     /// True only when this process is known to be gone: a process of another pid namespace, or one that /proc hides, is not.
     pub(crate) fn is_known_dead(self) -> bool {
         let namespace = pid_namespace();
@@ -32,7 +37,8 @@ impl ProcessId {
         }
         match Stat::of(self.pid) {
             Some(stat) => {
-                let other = self.start_time != 0 && stat.start_time != self.start_time;
+                let told = self.start_time != 0 && stat.start_time != 0;
+                let other = told && stat.start_time != self.start_time;
                 // A zombie with threads left is a process whose main thread alone has ended.
                 other || (matches!(stat.state, 'Z' | 'X') && stat.threads <= 1)
             }
@@ -59,19 +65,52 @@ struct Stat {
 }
 
 impl Stat {
+    /// None when there is no such process, and when /proc can't say: it may be that of another pid namespace, whose numbers
+    /// mean other processes (`unshare --pid` without `--mount-proc`).
     fn of(pid: u32) -> Option<Self> {
+        let mine = fs::read_link("/proc/self").ok()?;
+        if mine.to_str()?.parse() != Ok(std::process::id()) {
+            return None;
+        }
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The command's name, in parentheses, may hold anything: the fields after it count from field 3.
         let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let threads = fields.nth(16)?.parse().ok()?;
         let start_time = fields.nth(1)?.parse().ok()?;
+        // Each time namespace counts from another boot (time_namespaces(7)), and only the first one's count is everybody's.
+        let start_time = if in_first_time_namespace() { start_time } else { 0 };
         Some(Self { state, threads, start_time })
     }
 }
 
+/// True in the time namespace that the machine was started with, and on kernels that know no other.
+fn in_first_time_namespace() -> bool {
+    /// PROC_TIME_INIT_INO of the kernel's proc_ns.h.
+    const FIRST: u64 = 0xeffffffa;
+    fs::metadata("/proc/self/ns/time").map_or(true, |m| m.ino() == FIRST)
+}
+
 fn pid_namespace() -> u32 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino() as u32)
+}
+
+/// Ends this process as `kill -9` does.
+#[cfg(debug_assertions)]
+pub(crate) fn die() {
+    // SAFETY: a signal to ourselves, which nothing can catch.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    // The signal may be delivered to another thread first.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Stops this process until it gets SIGCONT.
+#[cfg(debug_assertions)]
+pub(crate) fn stop() {
+    // SAFETY: a signal to this very thread, so that it goes no further; all others stop with it.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }
 
 fn exists(pid: u32) -> bool {

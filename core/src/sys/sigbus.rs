@@ -98,8 +98,10 @@ fn install() {
 
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo for SIGBUS with SA_SIGINFO.
-    let address = unsafe { (*info).si_addr() } as usize;
-    for region in list() {
+    let (address, code) = unsafe { ((*info).si_addr() as usize, (*info).si_code) };
+    // Sent by a process (kill(2)), it has no address: what lies there is the sender.
+    let is_fault = code > 0;
+    for region in list().filter(|_| is_fault) {
         let start = region.start.load(Ordering::Acquire);
         let bytes = region.bytes.load(Ordering::Relaxed);
         if start != 0 && (start..start + bytes).contains(&address) {
@@ -109,7 +111,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
             break;
         }
     }
-    pass_on(signal, info, context);
+    pass_on(signal, info, context, is_fault);
 }
 
 fn put_zeros_under(region: &Region, start: usize, bytes: usize) -> bool {
@@ -135,17 +137,27 @@ fn put_zeros_under(region: &Region, start: usize, bytes: usize) -> bool {
     result != libc::MAP_FAILED
 }
 
-fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+fn pass_on(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+    is_fault: bool,
+) {
     // SAFETY: `PREVIOUS` was stored before the handler was installed and is never freed; its handler is called in the form
     // its own flags ask for, as the kernel would have.
     unsafe {
         let previous = &*PREVIOUS.load(Ordering::Acquire);
         match previous.sa_sigaction {
+            // A fault can't be ignored (signal(7)): the kernel would have ended the process.
+            libc::SIG_IGN if !is_fault => {}
             libc::SIG_DFL | libc::SIG_IGN => {
                 // Back to the default: the instruction faults again, and ends the process as it would have without us.
                 let mut default: libc::sigaction = std::mem::zeroed();
                 default.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &raw const default, ptr::null_mut());
+                if !is_fault {
+                    libc::raise(signal);
+                }
             }
             handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =

@@ -14,6 +14,7 @@ mod basics;
 mod concurrency;
 mod crash;
 mod durability;
+mod machine;
 mod model;
 mod process;
 mod regressions;

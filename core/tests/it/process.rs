@@ -18,6 +18,11 @@ fn child() {
         "waiter" => waiter(&pool),
         "stepper" => crate::crash::stepper(&pool, false),
         "stepper_with_heir" => crate::crash::stepper(&pool, true),
+        "appender" => appender(&pool),
+        "creator" => creator(&pool),
+        "deleter" => say(Pool::delete(&pool)),
+        "sleeper" => sleeper(&pool),
+        "bus_error" => bus_error(&pool),
         "forker" => crate::crash::forker(&pool),
         other => panic!("no role {other}"),
     }
@@ -45,6 +50,57 @@ fn writer(path: &std::path::Path) {
         out.write_all(line.as_bytes()).unwrap();
         out.flush().unwrap();
     }
+}
+
+/// What came of a call, as the tests look for it.
+fn say<T: std::fmt::Debug>(result: plasmite_core::Result<T>) {
+    match result {
+        Ok(value) => println!("@ok {value:?}"),
+        Err(e) => println!("@{} {e}", e.kind().name()),
+    }
+}
+
+/// Says it is ready, and for each line that it gets appends a message, with the durability that the line names.
+fn appender(path: &std::path::Path) {
+    let patience = std::time::Duration::from_millis(number("PATIENCE_MS"));
+    let pool = match plasmite_core::OpenOptions::new().patience(patience).open(path) {
+        Ok(pool) => pool,
+        Err(e) => return say::<()>(Err(e)),
+    };
+    println!("@ready");
+    for line in std::io::stdin().lines() {
+        say(match line.unwrap().as_str() {
+            "fast" => pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).map(|r| r.seq.get()),
+            "flush" => pool.append(b"{\"a\":1}", NO_TAGS, Durability::Flush).map(|r| r.seq.get()),
+            "durable" => pool.info().map(|info| info.durable.get()),
+            other => panic!("no append {other}"),
+        });
+    }
+}
+
+fn creator(path: &std::path::Path) {
+    say(Pool::create(path, number("SIZE")).map(|_| ()));
+}
+
+/// Ten threads that wait for a message that does not come.
+fn sleeper(path: &std::path::Path) {
+    let pool = Pool::open(path).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| pool.wait(pool.bounds().unwrap().newest, None));
+        }
+        println!("@ready");
+    });
+}
+
+/// Gets a SIGBUS that a process sent.
+fn bus_error(path: &std::path::Path) {
+    // Rust's own handler would be in the way.
+    let before = if number("IGNORED") == 1 { libc::SIG_IGN } else { libc::SIG_DFL };
+    unsafe { libc::signal(libc::SIGBUS, before) };
+    let pool = Pool::open(path).unwrap();
+    unsafe { libc::raise(libc::SIGBUS) };
+    say(pool.append(b"{}", NO_TAGS, Durability::Fast).map(|_| ()));
 }
 
 /// Says the data of each message as it arrives, COUNT of them.

@@ -91,15 +91,82 @@ pub fn check_document(text: &str) -> (u64, u64) {
 
 /// Runs role `role` of this test binary (see `process::child`) in a process of its own.
 pub fn child(role: &str, pool: &Path, args: &[(&str, String)]) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    child_command(&[], role, pool).envs(args.iter().map(|(k, v)| (*k, v))).spawn().unwrap()
+}
+
+/// The same, not started yet, and started by `wrapper`: `["unshare", "--pid", "--fork"]`.
+pub fn child_command(wrapper: &[&str], role: &str, pool: &Path) -> Command {
+    let exe = std::env::current_exe().unwrap();
+    let mut command = match wrapper.split_first() {
+        None => Command::new(exe),
+        Some((program, args)) => {
+            let mut command = Command::new(program);
+            command.args(args).arg(exe);
+            command
+        }
+    };
     command
         .args(["--exact", "process::child", "--nocapture", "--test-threads=1"])
         .env("PLASMITE_TEST_ROLE", role)
         .env("PLASMITE_TEST_POOL", pool)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    for (key, value) in args {
-        command.env(key, value);
+    command
+}
+
+/// A child that is talked with, line by line.
+pub struct Talk {
+    pub child: Child,
+    input: std::process::ChildStdin,
+    output: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Talk {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = std::io::BufReader::new(child.stdout.take().unwrap());
+        Self { child, input, output: std::io::BufRead::lines(output) }
     }
-    command.spawn().unwrap()
+
+    /// What it says next.
+    #[track_caller]
+    pub fn hear(&mut self) -> String {
+        self.try_hear().expect("the child ended")
+    }
+
+    /// The same; None when it has ended.
+    pub fn try_hear(&mut self) -> Option<String> {
+        loop {
+            if let Some((_, said)) = self.output.next()?.ok()?.split_once('@') {
+                return Some(said.to_owned());
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        self.tell(line);
+        self.hear()
+    }
+
+    pub fn tell(&mut self, line: &str) {
+        std::io::Write::write_all(&mut self.input, format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// True for root, who alone may mount and make namespaces.
+pub fn is_root() -> bool {
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        eprintln!("skipped: this needs root");
+    }
+    root
 }
