@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
 use crate::sys::text::TextWords;
-use crate::types::{Receipt, Seq, Timestamp};
+use crate::types::{PAIRS, Receipt, Seq, Timestamp};
 
 /// One message, copied out of its pool: it stays what it is while the pool goes on.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,8 @@ impl Message {
 
     /// Appends the envelope to `out`, without a newline.
     pub fn write_json(&self, out: &mut String) {
-        write_head(out, Receipt { seq: self.seq(), time: self.time() });
+        let head = Head::new(self.receipt());
+        out.push_str(head.as_str());
         write_tags(out, self.tags());
         out.push_str(BEFORE_DATA);
         out.push_str(self.data());
@@ -71,6 +72,26 @@ impl Message {
     pub fn write_line(&self, out: &mut String) {
         self.write_json(out);
         out.push('\n');
+    }
+
+    /// The same to bytes.
+    pub(crate) fn write_line_bytes(&self, out: &mut Vec<u8>) {
+        let data = self.data().as_bytes();
+        let head = Head::new(self.receipt());
+        out.reserve(FIXED_BYTES + Head::MAX_DIGITS + data.len());
+        out.extend_from_slice(head.as_bytes());
+        if self.header.tags_len > 0 {
+            let mut tags = String::new();
+            write_tags(&mut tags, self.tags());
+            out.extend_from_slice(tags.as_bytes());
+        }
+        out.extend_from_slice(BEFORE_DATA.as_bytes());
+        out.extend_from_slice(data);
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt { seq: self.seq(), time: self.time() }
     }
 
     /// Replaces the frame: `copy` changes its words and gives its header, if there can be one. The message is empty until it
@@ -137,7 +158,7 @@ impl Envelopes {
 
     /// Appends one envelope to `out`, without a newline.
     pub fn write_json(&self, out: &mut String, receipt: Receipt, document: &Document<'_>) {
-        write_head(out, receipt);
+        out.push_str(Head::new(receipt).as_str());
         out.push_str(&self.tags_text);
         out.push_str(BEFORE_DATA);
         out.push_str(document.as_str());
@@ -145,27 +166,54 @@ impl Envelopes {
     }
 }
 
-/// Appends the envelope up to its first tag.
-fn write_head(out: &mut String, receipt: Receipt) {
-    out.push_str("{\"seq\":");
-    push_decimal(out, receipt.seq.get());
-    out.push_str(",\"time\":\"");
-    // Digits and punctuation are UTF-8.
-    out.push_str(std::str::from_utf8(&receipt.time.rfc3339()).unwrap_or_default());
-    out.push_str("\",\"meta\":{\"tags\":[");
+/// An envelope up to its first tag.
+struct Head {
+    /// The text; what is before `start` is not part of it.
+    text: [u8; Self::TEMPLATE.len()],
+    start: usize,
 }
 
-/// Appends a number, faster than through the formatting machinery.
-fn push_decimal(out: &mut String, mut value: u64) {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    while value > 0 || first == digits.len() {
-        first -= 1;
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
+impl Head {
+    /// The digits of the longest seq.
+    const MAX_DIGITS: usize = 20;
+    const BEFORE_SEQ: &[u8; 7] = b"{\"seq\":";
+    const TEMPLATE: &[u8; 84] =
+        b"{\"seq\":00000000000000000000,\"time\":\"2026-01-01T00:00:00.000000000Z\",\"meta\":{\"tags\":[";
+    const AFTER_SEQ: usize = Self::BEFORE_SEQ.len() + Self::MAX_DIGITS;
+    const TIME: usize = Self::AFTER_SEQ + ",\"time\":\"".len();
+
+    /// Every message read as an envelope comes through here, so it is put together in one place of fixed size: the digits
+    /// of the seq from behind, and what is before them in front of the first.
+    #[inline]
+    fn new(receipt: Receipt) -> Self {
+        let mut text = *Self::TEMPLATE;
+        let time = receipt.time.rfc3339();
+        text[Self::TIME..Self::TIME + time.len()].copy_from_slice(&time);
+        let (mut seq, mut first) = (receipt.seq.get(), Self::AFTER_SEQ);
+        while seq >= 10 {
+            first -= 2;
+            let pair = 2 * (seq % 100) as usize;
+            text[first..first + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+            seq /= 100;
+        }
+        // An odd number of digits, or zero alone.
+        if seq > 0 || first == Self::AFTER_SEQ {
+            first -= 1;
+            text[first] = b'0' + seq as u8;
+        }
+        let start = first - Self::BEFORE_SEQ.len();
+        text[start..first].copy_from_slice(Self::BEFORE_SEQ);
+        Self { text, start }
     }
-    // Digits are UTF-8.
-    out.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+
+    fn as_str(&self) -> &str {
+        // Digits and punctuation are UTF-8.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
 }
 
 /// Appends `"a","b"` for the tags to `out`.
@@ -181,6 +229,36 @@ pub(crate) fn write_tags<'a>(out: &mut String, tags: impl Iterator<Item = &'a st
         } else {
             // A string always has a JSON form.
             out.push_str(&serde_json::to_string(tag).unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn head(seq: u64, nanos: u64) -> (String, String) {
+        let (seq, time) = (Seq::new(seq), Timestamp::from_nanos(nanos));
+        let expected = format!("{{\"seq\":{seq},\"time\":\"{time}\",\"meta\":{{\"tags\":[");
+        (Head::new(Receipt { seq, time }).as_str().to_owned(), expected)
+    }
+
+    #[test]
+    fn heads_of_seqs_of_every_length_are_what_formatting_gives() {
+        let powers = (0..20).map(|n| 10_u64.pow(n));
+        for seq in powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, u64::MAX]) {
+            let (head, expected) = head(seq, 1);
+            assert_eq!(head, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_head_is_what_formatting_gives(seq: u64, nanos: u64) {
+            let (head, expected) = head(seq, nanos);
+            prop_assert_eq!(head, expected);
         }
     }
 }

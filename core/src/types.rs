@@ -141,11 +141,29 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The numbers from 00 to 99, two digits each.
+pub(crate) const PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut n = 0;
+    while n < 100 {
+        pairs[2 * n] = b'0' + (n / 10) as u8;
+        pairs[2 * n + 1] = b'0' + (n % 10) as u8;
+        n += 1;
+    }
+    pairs
+};
+
 /// Writes `value` in decimal so that it fills `place`, zeros first.
+#[inline]
 fn put_digits(place: &mut [u8], mut value: u64) {
-    for digit in place.iter_mut().rev() {
+    let (first, pairs) = place.as_rchunks_mut::<2>();
+    for pair in pairs.iter_mut().rev() {
+        let at = 2 * (value % 100) as usize;
+        pair.copy_from_slice(&PAIRS[at..at + 2]);
+        value /= 100;
+    }
+    if let [digit] = first {
         *digit = b'0' + (value % 10) as u8;
-        value /= 10;
     }
 }
 

@@ -258,30 +258,26 @@ fn interrupted_request(text: &std::fmt::Arguments<'_>) -> Option<u64> {
 struct Start {
     bytes: [u8; 64],
     len: usize,
-    /// Where the digits of the inode begin.
-    inode: Option<usize>,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Self { bytes: [0; 64], len: 0, inode: None }
+        Self { bytes: [0; 64], len: 0 }
     }
 }
 
 impl std::fmt::Write for Start {
     fn write_str(&mut self, piece: &str) -> std::fmt::Result {
-        const DIGITS: usize = 16;
+        // This runs for every request. The kernel gives odd numbers to nothing but INTERRUPTs, so most texts end here.
+        let number_is_even = self.len > 0 && self.bytes[self.len - 1].is_multiple_of(2);
+        if piece.starts_with(')') && number_is_even {
+            return Err(std::fmt::Error);
+        }
         let room = &mut self.bytes[self.len..];
         let taken = piece.len().min(room.len());
         room[..taken].copy_from_slice(&piece.as_bytes()[..taken]);
         self.len += taken;
-        let text = &self.bytes[..self.len];
-        self.inode =
-            self.inode.or_else(|| text.windows(2).position(|w| w == b"0x").map(|at| at + 2));
-        // Most requests are about a file, INTERRUPT is about none.
-        let digits = self.inode.map_or(&[][..], |at| &text[at..]);
-        let of_a_file = digits.iter().take(DIGITS).any(|digit| *digit != b'0');
-        if of_a_file || taken < piece.len() { Err(std::fmt::Error) } else { Ok(()) }
+        if taken < piece.len() { Err(std::fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -295,7 +291,9 @@ mod tests {
             (9, 0_u64, "INTERRUPT unique RequestId(8)", Some(8)),
             (u64::MAX, 0, "INTERRUPT unique RequestId(1)", Some(u64::MAX - 1)),
             (8, 0, "BATCH_FORGET", None),
-            (8, 1, "INTERRUPT unique RequestId(8)", None),
+            (9, 0, "BATCH_FORGET", None),
+            (8, 0, "INTERRUPT unique RequestId(8)", None),
+            (9, 1, "INTERRUPT unique RequestId(8)", None),
             (8, 1 << 60, "READ fh 1, offset 0, size 4096", None),
         ] {
             let found = interrupted_request(&format_args!(

@@ -89,17 +89,61 @@ impl Tail {
                         return Ok(true);
                     }
                 }
-                Read::Gone => {
-                    let oldest = self.pool.current_bounds()?.oldest;
-                    if self.next >= oldest {
-                        // Only a damaged header takes back what it said a moment ago.
-                        return Ok(false);
-                    }
-                    self.skip_to(oldest)?;
-                }
+                Read::Gone if self.go_on()? => {}
+                Read::Gone => return Ok(false),
             }
         }
         Ok(false)
+    }
+
+    /// Appends the next messages to `out` as JSON lines ([`Message::write_line`]), as many as take no more than
+    /// `room` bytes together, the first one in any case; how many. Never waits: 0 when there is nothing now, or the tail
+    /// has ended. The fastest way to read many small messages.
+    ///
+    /// # Errors
+    /// As [`Tail::try_next`], when there is no message before what failed.
+    pub fn try_lines(&mut self, out: &mut Vec<u8>, room: usize) -> Result<u64> {
+        self.pool.check_state()?;
+        let newest = self.pool.current_bounds()?.newest;
+        let end = out.len().saturating_add(room);
+        let (mut message, mut count) = (Message::default(), 0);
+        while self.next <= newest && !self.is_done() {
+            match self.pool.read_into(self.next, &mut message) {
+                Ok(Read::Whole(())) if !message.has_tags(&self.tags) => {}
+                Ok(Read::Whole(())) => {
+                    let before = out.len();
+                    message.write_line_bytes(out);
+                    if count > 0 && out.len() > end {
+                        out.truncate(before);
+                        break;
+                    }
+                    count += 1;
+                    self.left = self.left.map(|n| n.saturating_sub(1));
+                    if out.len() >= end {
+                        self.next = self.next.next();
+                        break;
+                    }
+                }
+                // What comes before it is delivered first.
+                Ok(Read::Gone) | Err(_) if count > 0 => break,
+                Ok(Read::Gone) if self.go_on()? => continue,
+                Ok(Read::Gone) => break,
+                Err(error) => return Err(error),
+            }
+            self.next = self.next.next();
+        }
+        Ok(count)
+    }
+
+    /// After a message that is gone: goes on with the oldest, or ends. False: only a damaged header takes back what it said a
+    /// moment ago.
+    fn go_on(&mut self) -> Result<bool> {
+        let oldest = self.pool.current_bounds()?.oldest;
+        if self.next >= oldest {
+            return Ok(false);
+        }
+        self.skip_to(oldest)?;
+        Ok(true)
     }
 
     /// The next message, waiting up to `timeout` for it (None: for ever). What is there already is delivered first.

@@ -141,3 +141,78 @@ fn a_timeout_ends_the_wait_while_messages_without_the_tags_keep_coming() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+/// Everything that the tail gives, in portions of lines.
+fn lines(pool: &Pool, options: &TailOptions, room: usize) -> (String, Vec<u64>) {
+    let mut tail = pool.tail(options.clone()).unwrap();
+    let (mut out, mut counts) = (Vec::new(), Vec::new());
+    loop {
+        let before = out.len();
+        match tail.try_lines(&mut out, room).unwrap() {
+            0 => return (String::from_utf8(out).unwrap(), counts),
+            count => counts.push(count),
+        }
+        let portion = &out[before..];
+        let whole = portion.iter().filter(|b| **b == b'\n').count() as u64;
+        assert_eq!((whole, portion.last()), (counts[counts.len() - 1], Some(&b'\n')));
+        assert!(portion.len() <= room || whole == 1, "{} in {room}", portion.len());
+    }
+}
+
+#[test]
+fn lines_are_the_messages_one_by_one_however_little_room_there_is() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    for n in 0..500 {
+        let text = format!("{{\"n\":{n},\"ü\":\"{}\"}}", "é".repeat(n * 7 % 90));
+        let tags: &[&str] = [&[][..], &["a"], &["a", "b\"\\"], &["b"]][n % 4];
+        pool.append(text.as_bytes(), tags, Durability::Fast).unwrap();
+    }
+    let tagged = TailOptions { tags: vec!["a".into()], ..Default::default() };
+    let some = TailOptions { max: Some(17), since: Some(Seq::new(300)), ..Default::default() };
+    for options in [TailOptions::default(), tagged, some] {
+        let mut tail = pool.tail(options.clone()).unwrap();
+        let mut expected = String::new();
+        while let Some(message) = tail.try_next().unwrap() {
+            message.write_line(&mut expected);
+        }
+        for room in [0, 1, 150, 1000, 4096, usize::MAX] {
+            assert_eq!(lines(&pool, &options, room).0, expected, "room {room}");
+        }
+        let all = lines(&pool, &options, usize::MAX).1;
+        assert_eq!(all, [expected.lines().count() as u64]);
+    }
+}
+
+#[test]
+fn lines_before_a_gap_come_before_it() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    (0..3).for_each(|_| {
+        put(&pool, "{}");
+    });
+    for gap in [GapPolicy::Continue, GapPolicy::Error] {
+        let mut tail = pool.tail(TailOptions { gap, ..Default::default() }).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(tail.try_lines(&mut out, 0).unwrap(), 1);
+        (0..5000).for_each(|_| {
+            put(&pool, "{}");
+        });
+        let bounds = pool.bounds().unwrap();
+        out.clear();
+        match gap {
+            GapPolicy::Continue => {
+                let count = tail.try_lines(&mut out, usize::MAX).unwrap();
+                assert_eq!(count, bounds.count());
+                let first = format!("{{\"seq\":{},", bounds.oldest);
+                assert!(out.starts_with(first.as_bytes()));
+            }
+            GapPolicy::Error => {
+                let error = tail.try_lines(&mut out, usize::MAX).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::RetentionGap);
+                assert_eq!(tail.try_lines(&mut out, usize::MAX).unwrap(), 0);
+                assert!(out.is_empty() && tail.is_done());
+            }
+        }
+    }
+}

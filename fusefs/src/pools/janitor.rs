@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Pools;
 use crate::sync::{read, small_thread};
+use crate::views::buffers;
 
 const ROUND: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ fn run(pools: &Weak<Pools>) {
     loop {
         std::thread::sleep(ROUND);
         let Some(pools) = pools.upgrade() else { return };
+        buffers::tidy();
         let dirs: Vec<_> = read(&pools.table).by_id.values().cloned().collect();
         let Some(since) = Instant::now().checked_sub(IDLE) else { continue };
         for dir in dirs {

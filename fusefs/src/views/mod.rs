@@ -1,4 +1,5 @@
 //! How messages look as files.
+pub(crate) mod buffers;
 mod log;
 mod matches;
 mod message;

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use plasmite_core::{ErrorKind, Message, Pool, Result, Seq, Tail, TailOptions};
+use plasmite_core::{Pool, Result, Seq, Tail, TailOptions};
 
-use super::{Chunk, end_of};
+use super::{Chunk, buffers, end_of};
 use crate::errno::{Errno, Reply};
 use crate::sync::lock;
 
@@ -69,7 +69,10 @@ impl Stream {
             return Ok(Some(cursor.again((offset - cursor.window_start) as usize, size)));
         }
         match cursor.fetch(size.min(MAX_CHUNK_BYTES)) {
-            Ok(bytes) if bytes.is_empty() => Ok(None),
+            Ok(bytes) if bytes.is_empty() => {
+                buffers::give(bytes);
+                Ok(None)
+            }
             Ok(bytes) => Ok(Some(cursor.deliver(bytes))),
             Err(error) => end_of(&error).map(Some),
         }
@@ -88,7 +91,7 @@ impl Stream {
     /// True when a read would not wait.
     pub(crate) fn is_ready(&self) -> bool {
         let mut cursor = lock(&self.state);
-        !cursor.line.is_empty() || !matches!(cursor.fetch_line(&mut Message::default()), Ok(false))
+        !cursor.line.is_empty() || !matches!(cursor.fetch_line(), Ok(false))
     }
 
     /// Gives memory back while the reader waits.
@@ -96,7 +99,8 @@ impl Stream {
         let mut cursor = lock(&self.state);
         let extra = cursor.window.len().saturating_sub(WINDOW_BYTES);
         if extra > 0 {
-            cursor.window = Arc::new(cursor.window[extra..].to_vec());
+            let kept = cursor.window[extra..].to_vec();
+            cursor.replace_window(kept);
             cursor.window_start += extra as u64;
         }
     }
@@ -113,11 +117,8 @@ impl Cursor {
         let kept = self.window.len().min(WINDOW_BYTES.saturating_sub(bytes.len()));
         let dropped = self.window.len() - kept;
         self.window_start += dropped as u64;
-        self.window = if kept == 0 {
-            Arc::new(bytes)
-        } else {
-            Arc::new([&self.window[dropped..], &bytes].concat())
-        };
+        let window = if kept == 0 { bytes } else { [&self.window[dropped..], &bytes].concat() };
+        self.replace_window(window);
         Chunk { bytes: Arc::clone(&self.window), range: kept..self.window.len() }
     }
 
@@ -132,55 +133,61 @@ impl Cursor {
         Chunk { bytes: Arc::clone(&self.window), range: start..end }
     }
 
+    fn replace_window(&mut self, window: Vec<u8>) {
+        let old = std::mem::replace(&mut self.window, Arc::new(window));
+        // Nobody is being answered from it any more, unless two threads read from one descriptor.
+        Arc::into_inner(old).into_iter().for_each(buffers::give);
+    }
+
     /// New bytes, at most `size`; empty when there are none.
     fn fetch(&mut self, size: usize) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        let mut message = Message::default();
-        loop {
-            if self.line.is_empty() {
-                match self.fetch_line(&mut message) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    // What was fetched before the failure is delivered first.
-                    Err(_) if !out.is_empty() => break,
-                    Err(error) => return Err(error),
+        let mut out = buffers::take();
+        let rest = &self.line[self.line_done..];
+        let taken = rest.len().min(size);
+        out.extend_from_slice(&rest[..taken]);
+        if taken < rest.len() {
+            self.line_done += taken;
+            return Ok(out);
+        }
+        self.drop_line();
+        if taken < size {
+            match self.tail.try_lines(&mut out, size - taken) {
+                Ok(_) => {}
+                // What was fetched before the failure is delivered first.
+                Err(_) if taken > 0 => {}
+                Err(error) => {
+                    buffers::give(out);
+                    return Err(error);
                 }
-            }
-            let rest = &self.line[self.line_done..];
-            if out.len() + rest.len() <= size {
-                out.extend_from_slice(rest);
-                self.line.clear();
-                self.line_done = 0;
-            } else {
-                if out.is_empty() {
-                    out.extend_from_slice(&rest[..size]);
-                    self.line_done += size;
-                }
-                break;
             }
         }
-        if self.line.is_empty() && self.line.capacity() > WINDOW_BYTES {
-            self.line = Vec::new();
+        if out.len() > size {
+            // A line that is too long for what is left of the reader's buffer waits; one that is too long for all of it comes in pieces.
+            self.line.extend_from_slice(&out[taken..]);
+            out.truncate(if taken > 0 { taken } else { size });
+            self.line_done = if taken > 0 { 0 } else { size };
         }
         Ok(out)
     }
 
-    /// Fetches the next message into `self.line`. False when there is none.
-    fn fetch_line(&mut self, message: &mut Message) -> Result<bool> {
-        loop {
-            match self.tail.try_next_into(message) {
-                Ok(false) => return Ok(false),
-                Ok(true) => break,
-                // Overtaken: go on with the oldest.
-                Err(error) if error.kind() == ErrorKind::RetentionGap => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let mut line = String::from_utf8(std::mem::take(&mut self.line)).unwrap_or_default();
-        line.clear();
-        message.write_line(&mut line);
-        self.line = line.into_bytes();
+    fn drop_line(&mut self) {
         self.line_done = 0;
-        Ok(true)
+        if self.line.capacity() > WINDOW_BYTES {
+            self.line = Vec::new();
+        } else {
+            self.line.clear();
+        }
+    }
+
+    /// Fetches the next message into `self.line`. False when there is none.
+    fn fetch_line(&mut self) -> Result<bool> {
+        self.drop_line();
+        Ok(self.tail.try_lines(&mut self.line, 0)? > 0)
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.replace_window(Vec::new());
     }
 }
