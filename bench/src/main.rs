@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_abi;
+mod count;
 mod cpus;
 mod floor;
 mod limits;
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
         && word == "child"
     {
         processes::child(role, path, count);
+        return ExitCode::SUCCESS;
+    }
+    if let [word, operation, path, count] = &args[..]
+        && word == "count"
+    {
+        count::run(operation, path.as_ref(), count.parse().unwrap());
         return ExitCode::SUCCESS;
     }
     match measure(args) {

@@ -1,5 +1,6 @@
 //! The repository's own tasks: `cargo xtask` lists them.
 
+mod budget;
 mod conformance;
 mod licenses;
 mod need;
@@ -20,6 +21,7 @@ usage: cargo xtask TASK
   python       the Python client's tests against the library as cargo builds it for debugging
   conformance  all manifests on all surfaces, as a table
   bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
+  budget       instructions of the hot paths, held against bench/budget.json [--record]
   packages     the SDK and the wheel, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   wheel        the Python wheel with the command and the library in it, in target/wheel
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "python" => python::test_as_built(),
         Some((task, [])) if task == "conformance" => conformance::run(),
         Some((task, rest)) if task == "bench" => bench(rest),
+        Some((task, [])) if task == "budget" => budget::run(false),
+        Some((task, [flag])) if task == "budget" && flag == "--record" => budget::run(true),
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
@@ -68,6 +72,7 @@ fn test() -> Result<(), String> {
             .quiet(),
     ];
     steps.into_iter().try_for_each(Step::run)?;
+    budget::run(false)?;
     python::test_as_built()?;
     conformance::run()?;
     packages()

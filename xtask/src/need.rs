@@ -33,6 +33,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("systemd-analyze", "systemd"),
     ("pkg-config", "pkg-config"),
     ("strip", "binutils"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Installs what is missing, as root; otherwise says what to install.

@@ -1,0 +1,66 @@
+//! Operations done a given number of times and nothing else, for a tool that counts instructions.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use plasmite_core::json::Document;
+use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
+
+use crate::rows::dense;
+
+const NO_TAGS: &[&str] = &[];
+/// Enough to go around the ring: from then on each append makes room.
+const WARM_UP: u64 = 1500;
+
+/// Does one of the operations on a new pool.
+pub(crate) fn run(operation: &str, path: &Path, count: u64) {
+    let pool = Pool::create(path, 64 << 10).unwrap();
+    let (small, large) = (b"{\"a\":1}".as_slice(), dense(1024));
+    let append = |text: &[u8], count| {
+        for _ in 0..count {
+            pool.append(black_box(text), NO_TAGS, Durability::Fast).unwrap();
+        }
+    };
+    let get = |count| {
+        let mut message = Message::default();
+        let oldest = pool.bounds().unwrap().oldest.get();
+        for n in 0..count {
+            pool.get_into(Seq::new(oldest + n % 16), &mut message).unwrap();
+            black_box(message.data());
+        }
+    };
+    match operation {
+        "check-1k" => {
+            for _ in 0..count {
+                black_box(Document::parse(black_box(large.as_bytes())).unwrap());
+            }
+        }
+        "append-7" => append(small, WARM_UP + count),
+        "append-1k" => append(large.as_bytes(), WARM_UP + count),
+        "append-checked-1k" => {
+            let document = Document::parse(large.as_bytes()).unwrap();
+            for _ in 0..WARM_UP + count {
+                pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
+            }
+        }
+        "get-7" => {
+            append(small, 16);
+            get(count);
+        }
+        "get-1k" => {
+            append(large.as_bytes(), 16);
+            get(count);
+        }
+        "tail-7" => {
+            let mut tail = pool.tail(TailOptions::default()).unwrap();
+            let mut message = Message::default();
+            append(small, WARM_UP);
+            for _ in 0..count {
+                append(small, 1);
+                black_box(tail.try_next_into(&mut message).unwrap());
+            }
+        }
+        other => panic!("no operation {other}"),
+    }
+    Pool::delete(path).unwrap();
+}
