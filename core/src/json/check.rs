@@ -1,6 +1,7 @@
 //! The check of one object, in one pass over bytes that may arrive in pieces.
 
 use std::borrow::Cow;
+use std::hint::cold_path;
 use std::str;
 
 use super::escape;
@@ -8,42 +9,45 @@ use super::flaw::{Expected, Flaw, Reason};
 use super::{MAX_DEPTH, space};
 use crate::sys::marks::{BLOCK_BYTES, Marks};
 
-/// What the text may go on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the text may go on with. In this order: at a value, in a string, after a value (the first of each is named below).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
+    /// After a colon, or a comma in an array.
+    Value,
+    /// After `[`.
+    ValueOrEnd,
+    /// In a key, behind its opening quote.
+    KeyText,
+    /// In a string that is a value, behind its opening quote.
+    ValueText,
+    /// After a value that has ended.
+    After,
+    /// After a number's first digit, which is 0. This and the next three may be the number's end.
+    Zero,
+    /// In the digits of a number's integer part.
+    Integer,
+    /// In the digits of the fraction.
+    Fraction,
+    /// In the digits of the exponent.
+    ExponentDigits,
     /// After `{`.
     KeyOrEnd,
     /// After a comma in an object.
     Key,
-    /// In a key, behind its opening quote.
-    KeyText,
     /// After a key.
     Colon,
-    /// After `[`.
-    ValueOrEnd,
-    /// After a colon, or a comma in an array.
-    Value,
-    /// In a string that is a value, behind its opening quote.
-    ValueText,
-    /// After a value.
-    After,
     /// After a number's sign.
     Minus,
-    /// After a number's first digit, which is 0.
-    Zero,
-    /// In the digits of a number's integer part.
-    Integer,
     /// After the point.
     Point,
-    /// In the digits of the fraction.
-    Fraction,
     /// After the `e` of an exponent.
     Exponent,
     /// After its sign.
     ExponentSign,
-    /// In its digits.
-    ExponentDigits,
 }
+
+/// Most of what stands between two whitespaces is shorter.
+const SHORT_BYTES: usize = 32;
 
 impl State {
     /// Whitespace may stand here.
@@ -56,13 +60,14 @@ impl State {
 }
 
 /// Why a scan ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     /// The object ends here.
     Whole,
     /// There are no more bytes, or too few for what begins here to be judged.
     Starved,
-    /// The byte here makes it certain.
-    Flawed(Flaw),
+    /// There is a flaw, and the byte here shows it.
+    Flawed,
 }
 
 /// The check of one object, whose text begins with its opening brace.
@@ -83,6 +88,7 @@ pub(super) struct Check {
     limit: u64,
     /// The first byte that exceeds the limit.
     excess: Option<usize>,
+    flaw: Option<Flaw>,
 }
 
 impl Check {
@@ -97,6 +103,7 @@ impl Check {
             covered: 0,
             limit,
             excess: None,
+            flaw: None,
         }
     }
 
@@ -111,21 +118,46 @@ impl Check {
     /// object. None: it may become one.
     pub(super) fn advance(&mut self, text: &[u8]) -> Result<Option<usize>, Flaw> {
         let stop = self.scan(text);
-        let size = self.count(match stop {
+        let seen = match stop {
             Stop::Whole => self.at,
             Stop::Starved => text.len(),
-            // A byte that the grammar does not allow belongs to no document.
-            Stop::Flawed(Flaw { reason: Reason::Grammar(_), .. }) => self.at,
-            Stop::Flawed(_) => self.at + 1,
-        });
-        if let Some(at) = self.excess {
-            return Err(Flaw { at, reason: Reason::TooLarge { size, limit: self.limit } });
-        }
+            Stop::Flawed => self.seen_with_flaw(),
+        };
+        let size = self.count(seen);
         match stop {
+            _ if self.excess.is_some() => Err(self.too_large(size)),
             Stop::Whole => Ok(Some(self.at)),
             Stop::Starved => Ok(None),
-            Stop::Flawed(flaw) => Err(flaw),
+            Stop::Flawed => Err(self.found_flaw()),
         }
+    }
+
+    /// Of a text with a flaw, the bytes that count.
+    #[cold]
+    fn seen_with_flaw(&self) -> usize {
+        match self.found_flaw().reason {
+            // A byte that the grammar does not allow belongs to no document.
+            Reason::Grammar(_) => self.at,
+            _ => self.at + 1,
+        }
+    }
+
+    #[cold]
+    fn found_flaw(&self) -> Flaw {
+        self.flaw.unwrap_or(Flaw { at: self.at, reason: Reason::Grammar(Expected::End) })
+    }
+
+    #[cold]
+    fn too_large(&self, size: u64) -> Flaw {
+        let at = self.excess.unwrap_or_default();
+        Flaw { at, reason: Reason::TooLarge { size, limit: self.limit } }
+    }
+
+    /// Keeps the flaw.
+    #[cold]
+    fn refuse(&mut self, at: usize, reason: Reason) -> Stop {
+        self.flaw = Some(Flaw { at, reason });
+        Stop::Flawed
     }
 
     /// The checked object, whose text ended at `end`, without whitespace between tokens.
@@ -170,13 +202,14 @@ impl Check {
     }
 
     /// The one place that knows JSON's grammar. Returns with `at` at the byte that decided.
+    #[inline(never)]
     fn scan(&mut self, text: &[u8]) -> Stop {
         let mut state = self.state;
         let mut at = self.at;
         // What `marks` mark ends here; nothing is marked yet.
         let mut marked = at;
         let mut marks = Marks { stops: 0, others: 0 };
-        // Goes on to the next byte that `marks` mark.
+        // Goes on to the next byte that `marks` mark, or to the end.
         macro_rules! find {
             ($marks:ident) => {
                 loop {
@@ -184,222 +217,254 @@ impl Check {
                         let found = marks.$marks.wrapping_shr(at.wrapping_sub(marked) as u32);
                         if found != 0 {
                             at += found.trailing_zeros() as usize;
-                            break text.get(at).copied();
+                            break;
                         }
                         at = marked;
                     }
-                    let Some(rest @ [_, ..]) = text.get(at..) else {
+                    if at >= text.len() {
+                        cold_path();
                         at = text.len();
-                        break None;
-                    };
-                    marks = Marks::of(rest);
+                        break;
+                    }
+                    marks = Marks::of(text, at);
                     marked = at + BLOCK_BYTES;
                 }
             };
         }
+        // The byte at `at`, or 0, which is allowed nowhere.
+        macro_rules! byte {
+            () => {
+                if at < text.len() {
+                    text[at]
+                } else {
+                    cold_path();
+                    0
+                }
+            };
+        }
         let stop = 'scan: loop {
-            let byte = text.get(at).copied();
-            'unexpected: {
-                'after: {
-                    'text: {
-                        match state {
-                            State::KeyOrEnd | State::Key => match byte {
-                                Some(b'"') => {
-                                    at += 1;
-                                    state = State::KeyText;
-                                    break 'text;
-                                }
-                                Some(b'}') if state == State::KeyOrEnd => break 'after,
-                                _ => break 'unexpected,
-                            },
-                            State::KeyText | State::ValueText => break 'text,
-                            State::Colon if byte == Some(b':') => {
-                                at += 1;
-                                state = State::Value;
-                                continue 'scan;
-                            }
-                            State::Colon => break 'unexpected,
-                            State::After => break 'after,
-                            State::Value | State::ValueOrEnd => match byte {
-                                Some(b'"') => {
+            'odd: {
+                // What is not straight on the way to a value or a string.
+                match state {
+                    State::Value
+                    | State::ValueOrEnd
+                    | State::KeyText
+                    | State::ValueText
+                    | State::After => {}
+                    State::KeyOrEnd | State::Key => match byte!() {
+                        b'"' => {
+                            at += 1;
+                            state = State::KeyText;
+                        }
+                        b'}' if state == State::KeyOrEnd => state = State::After,
+                        _ => break 'odd,
+                    },
+                    State::Colon => {
+                        if byte!() != b':' {
+                            break 'odd;
+                        }
+                        at += 1;
+                        state = State::Value;
+                    }
+                    _ => match number_goes_on(state, byte!()) {
+                        _ if at == text.len() => break 'odd,
+                        Some(State::After) => state = State::After,
+                        Some(next) => {
+                            at += 1;
+                            state = next;
+                            continue 'scan;
+                        }
+                        None => break 'odd,
+                    },
+                }
+                'hot: loop {
+                    'after: {
+                        if state <= State::ValueOrEnd {
+                            match byte!() {
+                                b'"' => {
                                     at += 1;
                                     state = State::ValueText;
-                                    break 'text;
                                 }
-                                Some(b'0') => {
-                                    at += 1;
-                                    state = State::Zero;
-                                    continue 'scan;
-                                }
-                                Some(b'1'..=b'9') => {
-                                    at += 1;
-                                    state = State::Integer;
-                                    continue 'scan;
-                                }
-                                Some(b'-') => {
-                                    at += 1;
-                                    state = State::Minus;
-                                    continue 'scan;
-                                }
-                                Some(open @ (b'{' | b'[')) => {
-                                    if self.depth == MAX_DEPTH {
-                                        break 'scan Stop::Flawed(Flaw {
-                                            at,
-                                            reason: Reason::TooDeep,
-                                        });
+                                mut digit @ (b'0'..=b'9' | b'-') => {
+                                    if digit == b'-' {
+                                        at += 1;
+                                        digit = byte!();
+                                        if !digit.is_ascii_digit() {
+                                            cold_path();
+                                            state = State::Minus;
+                                            continue 'scan;
+                                        }
                                     }
-                                    at += 1;
-                                    self.depth += 1;
-                                    self.kinds = self.kinds << 1 | u128::from(open == b'{');
-                                    state = match open {
-                                        b'{' => State::KeyOrEnd,
-                                        _ => State::ValueOrEnd,
+                                    loop {
+                                        at += 1;
+                                        let second = at;
+                                        find!(others);
+                                        if digit == b'0' && at != second {
+                                            cold_path();
+                                            at = second;
+                                            state = State::Zero;
+                                            continue 'scan;
+                                        }
+                                        // Numbers come in rows.
+                                        if byte!() != b',' || self.is_in_object() {
+                                            break;
+                                        }
+                                        let Some(b'0'..=b'9') = text.get(at + 1) else { break };
+                                        at += 1;
+                                        digit = text[at];
+                                    }
+                                    state = match digit {
+                                        b'0' => State::Zero,
+                                        _ => State::Integer,
                                     };
-                                    continue 'scan;
-                                }
-                                Some(b']') if state == State::ValueOrEnd => break 'after,
-                                _ => {}
-                            },
-                            State::Minus => {
-                                state = match byte {
-                                    Some(b'0') => State::Zero,
-                                    Some(b'1'..=b'9') => State::Integer,
-                                    _ => break 'unexpected,
-                                };
-                                at += 1;
-                                continue 'scan;
-                            }
-                            State::Point | State::ExponentSign => {
-                                if !byte.is_some_and(|byte| byte.is_ascii_digit()) {
-                                    break 'unexpected;
-                                }
-                                at += 1;
-                                state = match state {
-                                    State::Point => State::Fraction,
-                                    _ => State::ExponentDigits,
-                                };
-                                continue 'scan;
-                            }
-                            State::Exponent => {
-                                state = match byte {
-                                    Some(b'+' | b'-') => State::ExponentSign,
-                                    Some(b'0'..=b'9') => State::ExponentDigits,
-                                    _ => break 'unexpected,
-                                };
-                                at += 1;
-                                continue 'scan;
-                            }
-                            State::Zero
-                            | State::Integer
-                            | State::Fraction
-                            | State::ExponentDigits => {
-                                let next = match state {
-                                    State::Zero => byte,
-                                    _ => find!(others),
-                                };
-                                match next {
-                                    Some(b'.') if matches!(state, State::Zero | State::Integer) => {
+                                    if byte!() == b'.' {
                                         at += 1;
-                                        state = State::Point;
+                                        if !byte!().is_ascii_digit() {
+                                            cold_path();
+                                            state = State::Point;
+                                            continue 'scan;
+                                        }
+                                        find!(others);
+                                        state = State::Fraction;
+                                    }
+                                    if !matches!(byte!(), b',' | b'}' | b']') {
+                                        cold_path();
                                         continue 'scan;
                                     }
-                                    Some(b'e' | b'E') if state != State::ExponentDigits => {
-                                        at += 1;
-                                        state = State::Exponent;
+                                    break 'after;
+                                }
+                                open @ (b'{' | b'[') => {
+                                    if self.depth == MAX_DEPTH {
+                                        cold_path();
+                                        break 'scan self.refuse(at, Reason::TooDeep);
+                                    }
+                                    at += 1;
+                                    self.open(open == b'{');
+                                    if open == b'[' {
+                                        state = State::ValueOrEnd;
+                                        continue 'hot;
+                                    }
+                                    if byte!() != b'"' {
+                                        state = State::KeyOrEnd;
                                         continue 'scan;
                                     }
-                                    Some(b'0'..=b'9') | None => break 'unexpected,
-                                    _ => {
-                                        state = State::After;
+                                    at += 1;
+                                    state = State::KeyText;
+                                }
+                                b']' if state == State::ValueOrEnd => break 'after,
+                                _ => match literal(text.get(at..).unwrap_or_default()) {
+                                    Literal::Whole(len) => {
+                                        at += len;
                                         break 'after;
                                     }
-                                }
+                                    Literal::Starved => break 'scan Stop::Starved,
+                                    Literal::Flawed(same) => {
+                                        at += same;
+                                        let reason = Reason::Grammar(Expected::Literal);
+                                        break 'scan self.refuse(at, reason);
+                                    }
+                                    Literal::None => break 'odd,
+                                },
                             }
+                        } else if state == State::After {
+                            break 'after;
                         }
-                        // What is left at the place of a value.
-                        match literal(text, at) {
-                            Literal::Whole(len) => at += len,
-                            Literal::Starved => break 'scan Stop::Starved,
-                            Literal::Flawed(flaw) => {
-                                at = flaw.at;
-                                break 'scan Stop::Flawed(flaw);
+                        // In a string.
+                        loop {
+                            find!(stops);
+                            let byte = byte!();
+                            if byte == b'"' {
+                                break;
                             }
-                            Literal::None => break 'unexpected,
-                        }
-                        state = State::After;
-                        break 'after;
-                    }
-                    // In a string.
-                    loop {
-                        match find!(stops) {
-                            None => break 'scan Stop::Starved,
-                            Some(b'"') => break,
-                            Some(b'\\') => {
-                                if let Some(
-                                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                                ) = text.get(at + 1)
-                                {
-                                    at += 2;
-                                    continue;
-                                }
-                                match escape::judge(&text[at..]) {
-                                    Ok(Some(len)) => at += len,
-                                    Ok(None) => break 'scan Stop::Starved,
-                                    Err(refused) => {
-                                        let flaw = refused.flaw(at);
-                                        at += refused.at;
-                                        break 'scan Stop::Flawed(flaw);
+                            cold_path();
+                            match byte {
+                                0 if at == text.len() => break 'scan Stop::Starved,
+                                b'\\' => {
+                                    if let Some(
+                                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                                    ) = text.get(at + 1)
+                                    {
+                                        at += 2;
+                                        continue;
+                                    }
+                                    match escape::judge(&text[at..]) {
+                                        Ok(Some(len)) => at += len,
+                                        Ok(None) => break 'scan Stop::Starved,
+                                        Err(refused) => {
+                                            let flaw = refused.flaw(at);
+                                            at += refused.at;
+                                            break 'scan self.refuse(flaw.at, flaw.reason);
+                                        }
                                     }
                                 }
-                            }
-                            Some(0x80..) => match characters(&text[at..]) {
-                                Characters::Good(0) => break 'scan Stop::Starved,
-                                Characters::Good(len) => at += len,
-                                Characters::Bad { start, seen } => {
-                                    let flaw = Flaw { at: at + start, reason: Reason::Utf8 };
-                                    at += seen;
-                                    break 'scan Stop::Flawed(flaw);
+                                0x80.. => match characters(&text[at..]) {
+                                    Characters::Good(0) => break 'scan Stop::Starved,
+                                    Characters::Good(len) => at += len,
+                                    Characters::Bad { start, seen } => {
+                                        let start = at + start;
+                                        at += seen;
+                                        break 'scan self.refuse(start, Reason::Utf8);
+                                    }
+                                },
+                                _ => {
+                                    let reason = Reason::Grammar(Expected::Text);
+                                    break 'scan self.refuse(at, reason);
                                 }
-                            },
-                            Some(_) => {
-                                let reason = Reason::Grammar(Expected::Text);
-                                break 'scan Stop::Flawed(Flaw { at, reason });
                             }
                         }
-                    }
-                    at += 1;
-                    if state == State::KeyText {
-                        state = State::Colon;
-                        continue 'scan;
-                    }
-                    state = State::After;
-                }
-                // After a value, or at the end of an empty object or array.
-                match text.get(at) {
-                    Some(b',') if state == State::After => {
                         at += 1;
-                        state = if self.kinds & 1 == 1 { State::Key } else { State::Value };
-                    }
-                    Some(close @ (b'}' | b']')) if (*close == b'}') == (self.kinds & 1 == 1) => {
-                        at += 1;
-                        self.depth -= 1;
-                        self.kinds >>= 1;
-                        state = State::After;
-                        if self.depth == 0 {
-                            break 'scan Stop::Whole;
+                        if state == State::KeyText {
+                            if byte!() != b':' {
+                                cold_path();
+                                state = State::Colon;
+                                continue 'scan;
+                            }
+                            at += 1;
+                            state = State::Value;
+                            continue 'hot;
                         }
                     }
-                    _ => break 'unexpected,
+                    // After a value.
+                    let byte = byte!();
+                    if byte == b',' {
+                        at += 1;
+                        if !self.is_in_object() {
+                            state = State::Value;
+                            continue 'hot;
+                        }
+                        if byte!() != b'"' {
+                            cold_path();
+                            state = State::Key;
+                            continue 'scan;
+                        }
+                        at += 1;
+                        state = State::KeyText;
+                        continue 'hot;
+                    }
+                    match byte {
+                        close @ (b'}' | b']') if (close == b'}') == self.is_in_object() => {
+                            at += 1;
+                            state = State::After;
+                            self.close();
+                            if self.depth == 0 {
+                                break 'scan Stop::Whole;
+                            }
+                        }
+                        _ => {
+                            state = State::After;
+                            break 'odd;
+                        }
+                    }
                 }
-                continue 'scan;
             }
+            cold_path();
             match text.get(at) {
                 Some(b' ' | b'\t' | b'\n' | b'\r') if state.is_between_tokens() => {
                     at = self.cut_out(text, at);
                 }
                 Some(_) => {
                     let reason = Reason::Grammar(self.expected(state));
-                    break Stop::Flawed(Flaw { at, reason });
+                    break self.refuse(at, reason);
                 }
                 None => break Stop::Starved,
             }
@@ -409,10 +474,33 @@ impl Check {
         stop
     }
 
+    #[inline(never)]
+    fn open(&mut self, is_object: bool) {
+        self.depth += 1;
+        self.kinds = self.kinds << 1 | u128::from(is_object);
+    }
+
+    #[inline(never)]
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.kinds >>= 1;
+    }
+
+    #[inline(always)]
+    fn is_in_object(&self) -> bool {
+        self.kinds & 1 == 1
+    }
+
     /// Leaves out the whitespace at `at`; where it ends.
     #[inline(never)]
     fn cut_out(&mut self, text: &[u8], at: usize) -> usize {
-        self.count(at);
+        if self.limit != u64::MAX {
+            self.count(at);
+        }
+        if self.minified.is_empty() {
+            // All that can come; a stream has more room already.
+            self.minified.reserve(text.len() + SHORT_BYTES);
+        }
         self.cover(text, at);
         self.covered = space::end(text, at);
         self.covered
@@ -420,8 +508,18 @@ impl Check {
 
     /// Takes the text up to `end`, which has no whitespace between tokens.
     fn cover(&mut self, text: &[u8], end: usize) {
-        self.minified.extend_from_slice(text.get(self.covered..end).unwrap_or_default());
+        let rest = text.get(self.covered..).unwrap_or_default();
+        let len = end - self.covered;
         self.covered = end;
+        match rest.first_chunk::<SHORT_BYTES>() {
+            // More than is wanted, but without a call.
+            Some(bytes) if len <= SHORT_BYTES => {
+                let whole = self.minified.len() + len;
+                self.minified.extend_from_slice(bytes);
+                self.minified.truncate(whole);
+            }
+            _ => self.minified.extend_from_slice(rest.get(..len).unwrap_or_default()),
+        }
     }
 
     /// The size of the text up to `end`, in which there is no whitespace between tokens behind what is covered.
@@ -452,34 +550,66 @@ impl Check {
     }
 }
 
+/// The state after one more byte of a number; [`State::After`] when the number ends before it, None when it can't.
+fn number_goes_on(state: State, byte: u8) -> Option<State> {
+    match (state, byte) {
+        (State::Minus, b'0') => Some(State::Zero),
+        (State::Minus | State::Integer, b'0'..=b'9') => Some(State::Integer),
+        (State::Zero | State::Integer, b'.') => Some(State::Point),
+        (State::Point | State::Fraction, b'0'..=b'9') => Some(State::Fraction),
+        (State::Zero | State::Integer | State::Fraction, b'e' | b'E') => Some(State::Exponent),
+        (State::Exponent, b'+' | b'-') => Some(State::ExponentSign),
+        (State::Exponent | State::ExponentSign | State::ExponentDigits, b'0'..=b'9') => {
+            Some(State::ExponentDigits)
+        }
+        (State::Zero, b'0'..=b'9') => None,
+        (State::Zero | State::Integer | State::Fraction | State::ExponentDigits, _) => {
+            Some(State::After)
+        }
+        _ => None,
+    }
+}
+
 /// What begins with a letter at the place of a value.
 enum Literal {
     Whole(usize),
     /// The end of the text cuts it.
     Starved,
-    Flawed(Flaw),
+    /// So many bytes of it are right.
+    Flawed(usize),
     /// It is something else.
     None,
 }
 
-fn literal(text: &[u8], at: usize) -> Literal {
-    let rest = text.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(b"true" | b"null") => return Literal::Whole(4),
-        Some(b"fals") if rest.get(4) == Some(&b'e') => return Literal::Whole(5),
+#[inline(always)]
+fn literal(rest: &[u8]) -> Literal {
+    const TRUE: u32 = u32::from_le_bytes(*b"true");
+    const NULL: u32 = u32::from_le_bytes(*b"null");
+    const ALSE: u32 = u32::from_le_bytes(*b"alse");
+    let word = |rest: &[u8]| rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    match word(rest) {
+        TRUE | NULL => return Literal::Whole(4),
         _ => {}
     }
+    match rest {
+        [b'f', after @ ..] if word(after) == ALSE => Literal::Whole(5),
+        _ => no_literal(rest),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_literal(rest: &[u8]) -> Literal {
     let word: &[u8] = match rest.first() {
         Some(b't') => b"true",
         Some(b'f') => b"false",
         Some(b'n') => b"null",
         _ => return Literal::None,
     };
-    let same = word.iter().zip(rest).take_while(|(a, b)| a == b).count();
-    if same == rest.len() {
-        return Literal::Starved;
+    match word.iter().zip(rest).take_while(|(a, b)| a == b).count() {
+        same if same == rest.len() => Literal::Starved,
+        same => Literal::Flawed(same),
     }
-    Literal::Flawed(Flaw { at: at + same, reason: Reason::Grammar(Expected::Literal) })
 }
 
 /// What a part of a string is that begins with a byte that is not ASCII.

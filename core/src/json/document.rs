@@ -23,13 +23,16 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Usage, with the byte offset in `text`, when it is not exactly one JSON object as described above.
     pub fn parse(text: &'a [u8]) -> Result<Self> {
-        let start = space::end(text, 0);
+        let start = if text.first() == Some(&b'{') { 0 } else { space::end(text, 0) };
         let object = text.get(start..).unwrap_or_default();
         let (document, end) = Self::begin(object).map_err(|flaw| refused(flaw, object, start))?;
-        match space::end(object, end) {
-            rest if rest == object.len() => Ok(document),
-            at => Err(refused(Flaw { at, reason: Reason::Trailing }, object, start)),
+        if end < object.len() {
+            let at = space::end(object, end);
+            if at < object.len() {
+                return Err(refused(Flaw { at, reason: Reason::Trailing }, object, start));
+            }
         }
+        Ok(document)
     }
 
     /// The object that `text` begins with, and where it ends.

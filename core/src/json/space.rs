@@ -6,7 +6,17 @@ pub(super) fn is_space(byte: u8) -> bool {
 }
 
 /// Where the whitespace at `at` ends.
-pub(super) fn end(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|&byte| !is_space(byte)).unwrap_or(rest.len())
+#[inline]
+pub(super) fn end(text: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = text.get(at) {
+        if !is_space(byte) {
+            break;
+        }
+        at += 1;
+        // What pretty-printing puts before a line's first token.
+        while let Some(b"        ") = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            at += 8;
+        }
+    }
+    at
 }

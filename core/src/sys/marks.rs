@@ -13,25 +13,41 @@ pub(crate) struct Marks {
 pub(crate) const BLOCK_BYTES: usize = 64;
 
 impl Marks {
-    /// The marks of the text's first 64 bytes. The place where a shorter text ends is marked as the end of any run.
+    /// The marks of the 64 bytes at `at`. The place where the text ends is marked as the end of any run.
     #[inline(never)]
-    pub(crate) fn of(text: &[u8]) -> Self {
-        if let Some(block) = text.first_chunk() {
-            return Self::of_block(block);
-        }
-        let mut block = [0; BLOCK_BYTES];
-        block[..text.len()].copy_from_slice(text);
-        Self::of_block(&block)
-    }
-
-    #[inline(always)]
-    fn of_block(block: &[u8; BLOCK_BYTES]) -> Self {
+    pub(crate) fn of(text: &[u8], at: usize) -> Self {
         let (mut stops, mut digits) = (0, 0);
-        let (pieces, _) = block.as_chunks::<{ lanes::BYTES }>();
-        for piece in pieces.iter().rev() {
+        let mut marked = 0;
+        // Not unrolled: this is the code that the first message of a thread waits for.
+        let rest = text.get(at..).unwrap_or_default();
+        let (pieces, _) = rest.as_chunks();
+        for piece in pieces.iter().take(BLOCK_BYTES / lanes::BYTES) {
             let (piece_stops, piece_digits) = lanes::mark(piece);
-            stops = stops << lanes::BYTES | u64::from(piece_stops);
-            digits = digits << lanes::BYTES | u64::from(piece_digits);
+            stops |= u64::from(piece_stops) << marked;
+            digits |= u64::from(piece_digits) << marked;
+            marked += lanes::BYTES;
+        }
+        if marked < BLOCK_BYTES {
+            let left = rest.len() - marked;
+            let (last_stops, last_digits) = match text.last_chunk() {
+                Some(piece) => {
+                    let before = lanes::BYTES - left;
+                    let (stops, digits) = lanes::mark(piece);
+                    (u64::from(stops) >> before, u64::from(digits) >> before)
+                }
+                None => {
+                    let mut piece = [0; lanes::BYTES];
+                    for (to, from) in
+                        piece.iter_mut().zip(text.get(at + marked..).unwrap_or_default())
+                    {
+                        *to = *from;
+                    }
+                    let (stops, digits) = lanes::mark(&piece);
+                    (u64::from(stops), u64::from(digits))
+                }
+            };
+            stops |= (last_stops | 1 << left) << marked;
+            digits |= last_digits << marked;
         }
         Self { stops, others: !digits }
     }
@@ -124,7 +140,7 @@ mod tests {
                 for place in 0..BLOCK_BYTES {
                     let mut block = [around; BLOCK_BYTES];
                     block[place] = byte;
-                    let marks = Marks::of(&block);
+                    let marks = Marks::of(&block, 0);
                     let (mut stops, mut others) = (0, 0);
                     for (i, piece) in block.as_chunks::<8>().0.iter().enumerate() {
                         let (piece_stops, piece_digits) = words::mark(piece);
@@ -145,7 +161,7 @@ mod tests {
     fn the_end_of_a_short_text_ends_every_run() {
         for len in 0..BLOCK_BYTES {
             for byte in [b'a', b'5'] {
-                let marks = Marks::of(&vec![byte; len]);
+                let marks = Marks::of(&vec![byte; len], 0);
                 assert_eq!(marks.stops.trailing_zeros() as usize, len);
                 let digits = if byte == b'5' { len } else { 0 };
                 assert_eq!(marks.others.trailing_zeros() as usize, digits);
