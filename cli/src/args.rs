@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Create, list, look at and delete pools
+    /// Create, list, look at, resize and delete pools
     #[command(subcommand, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
     #[command(after_help = help::POOL)]
     Pool(PoolVerb),
@@ -62,6 +62,9 @@ pub(crate) enum Verb {
     /// Take a mount away
     #[command(after_help = help::UNMOUNT)]
     Unmount(UnmountArgs),
+    /// Examine pools, and save what is intact of a damaged one
+    #[command(after_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print the version
     Version(VersionArgs),
 }
@@ -78,6 +81,9 @@ pub(crate) enum PoolVerb {
     /// Show the facts of one pool
     #[command(after_help = help::POOL_INFO)]
     Info(InfoArgs),
+    /// Give a pool another size; its newest messages stay
+    #[command(after_help = help::POOL_RESIZE)]
+    Resize(ResizeArgs),
     /// Delete pools and all their messages
     #[command(after_help = help::POOL_DELETE)]
     Delete(DeleteArgs),
@@ -115,6 +121,32 @@ pub(crate) struct DeleteArgs {
     /// Names of the pools, or paths with a /
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResizeArgs {
+    /// Name of the pool, or a path with a /
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Size of the pool's file: 64K, 1M, 2G
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size)]
+    pub(crate) size: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Name of the pool, or a path with a /; without it all pools of the directory are examined
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: Option<String>,
+    /// All pools of the directory
+    #[arg(long, conflicts_with = "pool")]
+    pub(crate) all: bool,
+    /// Copy every intact message into a new pool of this name; POOL is only read
+    #[arg(long, value_name = "NEW", requires = "pool")]
+    pub(crate) salvage: Option<String>,
+    /// JSON, one object for each pool, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

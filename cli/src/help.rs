@@ -29,10 +29,11 @@ Examples:
   plasmite pool create docs events --size 64M
   plasmite pool list
   plasmite pool info docs
+  plasmite pool resize docs --size 8M
   plasmite pool delete events";
 
 pub(crate) const POOL_CREATE: &str = "\
-A pool's file has the given size for good; 1M when none is given. Directories above it are created.
+A pool's file has the given size until it is resized; 1M when none is given. Directories above it are created.
 
 Examples:
   plasmite pool create docs
@@ -50,12 +51,44 @@ Examples:
   plasmite pool info docs
   plasmite pool info docs --json | jq .messages";
 
+pub(crate) const POOL_RESIZE: &str = "\
+The newest messages stay, as many as fit, with their numbers, times and tags; so do the pool's owner, \
+permissions and extended attributes. It is all done in a new file, which takes the old one's place when it is \
+complete and on the disk: the directory needs room for both. If it is interrupted, the pool is the old one or the \
+new one.
+
+Programs may have the pool open. Writers wait for the end of it; what is open then gets not found, as after a \
+deletion, and goes on when it opens the pool again.
+
+Examples:
+  plasmite pool resize docs --size 64M
+  plasmite pool resize docs --size 64M | jq .dropped   # how many messages had no room";
+
 pub(crate) const POOL_DELETE: &str = "\
 Programs that have the pool open find out: their next call ends with not found.
 
 Examples:
   plasmite pool delete docs
   plasmite pool delete docs events";
+
+pub(crate) const DOCTOR: &str = "\
+Looks at every byte that counts: the header, the index, each message's checksum, its link to the message before \
+it, times, tags, UTF-8 and JSON. It reads as every reader does, so pools may be in use meanwhile, and what writers \
+are doing, what they evict, and what one that died left is no damage. Nothing is changed.
+
+For each pool it tells its status, healthy or damaged, and what it found: the part of the pool, the message's number and \
+the byte of the file where they are known. A remark (of permissions, of a disk that fails) is no damage. Exit code 7 \
+when any pool is damaged.
+
+--salvage copies every intact message into a new pool, in their order with their times and tags, also when the \
+header is gone and messages have to be found by their checksums. A pool has no gaps in its numbers: where messages are \
+lost, the older ones move up, and the newest one and all back to the first gap keep their numbers. POOL is only read.
+
+Examples:
+  plasmite doctor                            # all pools
+  plasmite doctor docs
+  plasmite doctor docs --json | jq .findings
+  plasmite doctor docs --salvage docs2";
 
 pub(crate) const FEED: &str = "\
 Reads JSON Lines, JSON objects one after another, pretty-printed JSON and JSON text sequences. Each \

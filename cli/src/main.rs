@@ -8,6 +8,7 @@
 
 mod args;
 mod cursor;
+mod doctor;
 mod duplex;
 mod errors;
 mod export;
@@ -69,6 +70,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Pool(PoolVerb::List(args)) => pool::list(&pools::client(dir)?, &args),
         Verb::Pool(PoolVerb::Info(args)) => pool::info(&pools::client(dir)?, &args),
         Verb::Pool(PoolVerb::Delete(args)) => pool::delete(&pools::client(dir)?, &args),
+        Verb::Pool(PoolVerb::Resize(args)) => pool::resize(&pools::client(dir)?, &args),
+        Verb::Doctor(args) => doctor::run(&pools::client(dir)?, &args),
         Verb::Feed(args) => feed::run(&pools::client(dir)?, &args),
         Verb::Fetch(args) => fetch::run(&pools::client(dir)?, &args),
         Verb::Follow(args) => follow::run(&pools::client(dir)?, &args),

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use plasmite_core::{Client, Error, ErrorKind, Info, Listed};
+use plasmite_core::{Client, Error, ErrorKind, Info, Listed, Pool};
 
-use crate::args::{CreateArgs, DeleteArgs, InfoArgs, ListArgs};
+use crate::args::{CreateArgs, DeleteArgs, InfoArgs, ListArgs, ResizeArgs};
 use crate::errors::{self, Outcome, SUCCESS};
 use crate::output::{self, BOLD, DIM, RED, bytes_text, paint, printable};
 use crate::pools;
@@ -44,6 +44,31 @@ pub(crate) fn delete(client: &Client, args: &DeleteArgs) -> Outcome {
         };
         output::write_stdout(line.as_bytes())
     })
+}
+
+pub(crate) fn resize(client: &Client, args: &ResizeArgs) -> Outcome {
+    let name = &args.name;
+    let resized = Pool::resize(&client.path_of(name)?, args.size)
+        .map_err(|error| pools::explained(client, name, &error))?;
+    let (info, dropped) = (&resized.info, resized.dropped);
+    let line = if output::stdout_is_terminal() {
+        let left = if dropped == 0 { String::new() } else { format!(", {dropped} had no room") };
+        format!(
+            "resized {} from {} to {}: {} messages stay{left}\n",
+            printable(name),
+            bytes_text(resized.size_before),
+            bytes_text(info.size_bytes),
+            info.bounds.count()
+        )
+    } else {
+        let facts = info.to_json();
+        let facts = facts.strip_suffix('}').unwrap_or(&facts);
+        let before = resized.size_before;
+        let told = format!("{facts},\"size_bytes_before\":{before},\"dropped\":{dropped}}}");
+        named(&pool_name(name), &told)
+    };
+    output::write_stdout(line.as_bytes())?;
+    Ok(SUCCESS)
 }
 
 pub(crate) fn info(client: &Client, args: &InfoArgs) -> Outcome {
@@ -103,16 +128,20 @@ fn already_there(client: &Client, name: &str, error: Error) -> Error {
 }
 
 /// The name a reference means: paths and file names lose their directory and extension.
-fn pool_name(reference: &str) -> String {
+pub(crate) fn pool_name(reference: &str) -> String {
     let file = reference.rsplit('/').next().unwrap_or(reference);
     file.strip_suffix(".plasmite").unwrap_or(file).to_owned()
 }
 
 /// The facts as one JSON line that begins with the pool's name.
 fn named_json(name: &str, info: &Info) -> String {
-    let facts = info.to_json();
-    let facts = facts.strip_prefix('{').unwrap_or(&facts);
-    format!("{{\"name\":{},{facts}\n", serde_json::Value::from(name))
+    named(name, &info.to_json())
+}
+
+/// A JSON object as one line that begins with the pool's name.
+pub(crate) fn named(name: &str, object: &str) -> String {
+    let rest = object.strip_prefix('{').unwrap_or(object);
+    format!("{{\"name\":{},{rest}\n", serde_json::Value::from(name))
 }
 
 fn listed_json(pool: &Listed) -> String {

@@ -34,8 +34,8 @@ pub use client::{
 pub use error::{Error, ErrorKind, Result};
 pub use message::{Envelopes, Message};
 pub use pool::{
-    Bell, Entry, GapPolicy, Info, LogRange, MAX_WAIT_ANY, OpenOptions, Pool, Tail, TailOptions,
-    Waited, wait_any,
+    Bell, Entry, GapPolicy, Info, LogRange, MAX_WAIT_ANY, OpenOptions, Pool, Resized, Tail,
+    TailOptions, Waited, doctor, wait_any,
 };
 pub use sys::fork::generation as fork_generation;
 pub use types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};

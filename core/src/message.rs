@@ -46,6 +46,11 @@ impl Message {
         self.header.log_before
     }
 
+    /// The bytes that tags and data take in the pool.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.header.payload_len.into()
+    }
+
     /// The bytes of this message's JSON line, its newline included.
     pub fn line_len(&self) -> u64 {
         frame::line_len(self.seq(), self.tag_bytes(), self.data().len() as u64)

@@ -3,6 +3,7 @@
 
 mod background;
 mod cursor;
+mod doctor;
 mod duplex;
 mod export;
 mod feed;

@@ -50,6 +50,16 @@ impl Geometry {
         Ok(Self { size_bytes, slots_offset: HEADER_BYTES, slots, ring_offset, ring_bytes, unit })
     }
 
+    /// The size of the smallest pool, of whole pages, that holds a message with this payload.
+    pub(crate) fn smallest_for(payload_len: u64) -> Option<u64> {
+        let slots_share = payload_len / RING_BYTES_PER_SLOT * SLOT_BYTES;
+        let about = (HEADER_BYTES + slots_share + payload_len) / HEADER_BYTES * HEADER_BYTES;
+        let from = about.max(MIN_POOL_BYTES);
+        (from..=MAX_POOL_BYTES).step_by(HEADER_BYTES as usize).take(100).find(|size| {
+            Self::of(*size).is_ok_and(|geometry| geometry.max_payload() >= payload_len)
+        })
+    }
+
     /// The bytes a frame with this payload takes.
     pub(crate) fn frame_bytes(&self, payload_len: u64) -> u64 {
         (frame::HEADER_BYTES + payload_len + (self.unit - 1)) & !(self.unit - 1)

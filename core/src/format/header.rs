@@ -69,6 +69,8 @@ pub(crate) const PARTICIPANTS: u32 = (3072 / PARTICIPANT_BYTES) as u32;
 
 /// `state` of a pool that was deleted; a live one has 0.
 pub(crate) const STATE_DELETED: u32 = 1;
+/// `state` of the file of a pool that was resized: the pool goes on in another file under its name.
+pub(crate) const STATE_RESIZED: u32 = 2;
 
 /// Bytes at the start of the file that [`StaticHeader::decode`] wants to see.
 pub(crate) const STATIC_BYTES: usize = 92;

@@ -267,7 +267,7 @@ impl<'a> Writer<'a> {
 
     /// What the next append goes on from.
     #[inline]
-    fn tip(&self) -> Result<Tip> {
+    pub(super) fn tip(&self) -> Result<Tip> {
         let map = self.ring.map;
         let newest = Seq::new(map.committed().load(Ordering::Acquire));
         let oldest = Seq::new(map.oldest().load(Ordering::Relaxed));

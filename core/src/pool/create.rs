@@ -55,11 +55,11 @@ impl Pool {
 const UNSYNCED_NAME: &str =
     "sync the directory; the pool is there, but a power loss may take its name away";
 
-fn exists(path: &Path) -> Error {
+pub(super) fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::AlreadyExists, "there is something of that name already").with_path(path)
 }
 
-fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, size_bytes: u64, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::EEXIST) => exists(path),
         Some(libc::ENOSPC | libc::EDQUOT) => Error::new(

@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// The path must still lead to the pool that was opened, through a symbolic link or not.
-    fn check_same_file(&self) -> Result<()> {
+    pub(super) fn check_same_file(&self) -> Result<()> {
         let identity = |m: std::fs::Metadata| (m.dev(), m.ino());
         let fail = |e: std::io::Error| Error::io("look at the pool", self.path(), &e);
         let opened = identity(self.file().metadata().map_err(fail)?);

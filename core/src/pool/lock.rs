@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::place::{self, Holder, OwnPlace, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
+use crate::format::header::PARTICIPANTS;
 use crate::sys::futex;
 use crate::sys::map::Map;
 
@@ -48,6 +49,12 @@ pub(super) struct Held<'a> {
 /// True when nobody holds the lock at this moment.
 pub(super) fn is_free(word: &AtomicU64) -> bool {
     word.load(Ordering::Relaxed) & HOLDER == 0
+}
+
+/// The place that the word names, if there is no such place.
+pub(super) fn impossible_place(word: &AtomicU64) -> Option<u64> {
+    let place = (word.load(Ordering::Relaxed) & HOLDER).checked_sub(1)?;
+    (place >= u64::from(PARTICIPANTS)).then_some(place)
 }
 
 /// Takes the lock, or gives up once `done` says that it is not needed any more.

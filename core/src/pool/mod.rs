@@ -3,6 +3,7 @@
 mod append;
 mod create;
 mod delete;
+pub mod doctor;
 mod info;
 mod live;
 mod local;
@@ -10,7 +11,9 @@ mod lock;
 mod open;
 mod place;
 mod read;
+mod rebuild;
 mod recover;
+mod resize;
 mod ring;
 mod search;
 mod sync;
@@ -28,6 +31,7 @@ use std::time::Duration;
 pub use append::Entry;
 pub use info::Info;
 pub use open::OpenOptions;
+pub use resize::Resized;
 pub use search::LogRange;
 pub use tail::{GapPolicy, Tail, TailOptions};
 pub use wait::Waited;
@@ -35,7 +39,7 @@ pub use wait_any::{Bell, MAX_WAIT_ANY, wait_any};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;
-use crate::format::header::{STATE_DELETED, StaticHeader};
+use crate::format::header::{STATE_DELETED, STATE_RESIZED, StaticHeader};
 use crate::sys::map::Map;
 use crate::types::{Bounds, Timestamp};
 use local::{Local, PerProcess};
@@ -170,10 +174,11 @@ impl Pool {
         if self.map().is_poisoned() {
             return Err(self.shrunk());
         }
-        if self.map().state().load(Ordering::Acquire) == STATE_DELETED {
-            return Err(self.deleted());
+        match self.map().state().load(Ordering::Acquire) {
+            STATE_DELETED => Err(self.deleted()),
+            STATE_RESIZED => Err(self.resized()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The same, and now and then a look for the file's name: someone may have removed the file without telling.
@@ -193,6 +198,13 @@ impl Pool {
         Error::new(ErrorKind::NotFound, "the pool was deleted")
             .with_path(self.path())
             .with_hint("open it again if there is a new one")
+    }
+
+    #[cold]
+    fn resized(&self) -> Error {
+        Error::new(ErrorKind::NotFound, "the pool was resized: it is in a new file now")
+            .with_path(self.path())
+            .with_hint("open it again")
     }
 
     #[cold]

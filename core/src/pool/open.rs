@@ -17,6 +17,9 @@ use crate::sys::map::Map;
 use crate::sys::process;
 use crate::types::Timestamp;
 
+/// How often a file that loses its name while it is opened is looked for again.
+const MAX_TRIES: u32 = 20;
+
 /// How a pool is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -63,6 +66,19 @@ impl OpenOptions {
     /// # Errors
     /// As [`Pool::open`].
     pub fn open(&self, path: &Path) -> Result<Pool> {
+        let mut tries = 0;
+        loop {
+            match self.open_named(path) {
+                // It lost its name since it was opened, to the file of a resized or new pool perhaps: that is the one that is meant.
+                Err(e) if e.kind() == ErrorKind::NotFound && tries < MAX_TRIES && path.exists() => {
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn open_named(&self, path: &Path) -> Result<Pool> {
         let file = files::open(path, !self.read_only).map_err(|e| cannot_open(path, &e))?;
         let header = read_static(&file, path)?;
         if !self.read_only {
@@ -144,7 +160,7 @@ fn cannot_fill(path: &Path, error: &io::Error) -> Error {
         .with_hint("make room on the disk, or open the pool for reading only")
 }
 
-fn cannot_open(path: &Path, error: &io::Error) -> Error {
+pub(super) fn cannot_open(path: &Path, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::EISDIR) => no_file(path, "a directory"),
         // A FIFO or socket, or a device that nothing drives.
@@ -183,7 +199,7 @@ fn no_file(path: &Path, what: &str) -> Error {
         .with_hint("choose another name, or move it elsewhere and create the pool")
 }
 
-fn read_static(file: &File, path: &Path) -> Result<StaticHeader> {
+pub(super) fn read_static(file: &File, path: &Path) -> Result<StaticHeader> {
     let fail = |e: io::Error| Error::io("read the pool", path, &e);
     let metadata = file.metadata().map_err(fail)?;
     if metadata.is_dir() {

@@ -77,7 +77,9 @@ impl Tail {
         if self.is_done() {
             return Ok(false);
         }
-        self.pool.check_state()?;
+        if let Err(e) = self.pool.check_state() {
+            self.pool = self.pool.successor().ok_or(e)??;
+        }
         // Not further than this: a writer of messages without the tags can't keep the call for ever.
         let newest = self.pool.current_bounds()?.newest;
         while self.next <= newest {
@@ -170,7 +172,11 @@ impl Tail {
     /// # Errors
     /// NotFound when the pool was deleted, Corrupt.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.pool.wait(self.next.prev(), timeout)
+        match self.pool.wait(self.next.prev(), timeout) {
+            // There is a file to look at, if not a message.
+            Err(_) if self.pool.is_resized() => Ok(true),
+            waited => waited,
+        }
     }
 
     /// The message the tail looks at next.

@@ -165,6 +165,70 @@ fn file_size_limit() -> u64 {
     }
 }
 
+/// Gives `to` the owner, the mode and the extended attributes (access control lists among them) of `from`.
+pub(crate) fn copy_access(from: &File, to: &File) -> io::Result<()> {
+    let (was, is) = (from.metadata()?, to.metadata()?);
+    if (was.uid(), was.gid()) != (is.uid(), is.gid()) {
+        std::os::unix::fs::fchown(to, Some(was.uid()), Some(was.gid()))?;
+    }
+    to.set_permissions(was.permissions())?;
+    for name in attribute_names(from)? {
+        let set = attribute(from, &name).and_then(|value| set_attribute(to, &name, &value));
+        // Others are for the system to give.
+        let ours = name.to_bytes().starts_with(b"user.") || name.to_bytes().starts_with(b"system.");
+        if ours {
+            set?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls with a buffer of the size that the call itself asks for, until that is right.
+fn sized(call: impl Fn(*mut u8, usize) -> libc::ssize_t) -> io::Result<Vec<u8>> {
+    loop {
+        let size = call(std::ptr::null_mut(), 0);
+        let size = usize::try_from(size).map_err(|_| io::Error::last_os_error())?;
+        let mut buffer = vec![0; size];
+        if size == 0 {
+            return Ok(buffer);
+        }
+        match usize::try_from(call(buffer.as_mut_ptr(), size)) {
+            Ok(filled) => {
+                buffer.truncate(filled);
+                return Ok(buffer);
+            }
+            // It grew meanwhile.
+            Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ERANGE) => {}
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+fn attribute_names(file: &File) -> io::Result<Vec<CString>> {
+    // SAFETY: the descriptor is open, and the buffer is as long as is said.
+    let list = sized(|at, size| unsafe { libc::flistxattr(file.as_raw_fd(), at.cast(), size) });
+    let list = match list {
+        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Vec::new(),
+        list => list?,
+    };
+    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| CString::new(name).map_err(io::Error::other)).collect()
+}
+
+fn attribute(file: &File, name: &CString) -> io::Result<Vec<u8>> {
+    sized(|at, size| {
+        // SAFETY: the descriptor is open, the name NUL-terminated, and the buffer as long as is said.
+        unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), at.cast(), size) }
+    })
+}
+
+fn set_attribute(file: &File, name: &CString, value: &[u8]) -> io::Result<()> {
+    let (at, size) = (value.as_ptr().cast(), value.len());
+    // SAFETY: the descriptor is open, the name NUL-terminated, and the value as long as is said.
+    let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), at, size, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Makes a directory's entries, `file` among them, survive power loss.
 pub(crate) fn sync_dir(dir: &Path, file: &File) -> io::Result<()> {
     match File::open(dir) {

@@ -35,7 +35,7 @@ pub fn stepper(path: &Path, with_heir: bool) {
     unsafe { libc::raise(libc::SIGSTOP) };
 }
 
-struct Stepped {
+pub struct Stepped {
     child: Child,
     tid: libc::pid_t,
 }
@@ -46,7 +46,7 @@ impl Stepped {
         Self::start_as("stepper", path, n, len, flush)
     }
 
-    fn start_as(role: &str, path: &Path, n: u64, len: u64, flush: bool) -> Self {
+    pub fn start_as(role: &str, path: &Path, n: u64, len: u64, flush: bool) -> Self {
         let mut child = child(role, path, &writer_args(0, n, len, 0, flush));
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -71,12 +71,39 @@ impl Stepped {
     }
 
     /// Runs one instruction; false at the end of the append.
-    fn step(&self) -> bool {
+    pub fn step(&self) -> bool {
         unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, self.tid, 0, 0) };
         self.wait() == Some(libc::SIGTRAP)
     }
 
-    fn kill(self) {
+    /// Runs on to the next entry into a system call or return from one; false at the end.
+    pub fn next_call(&self) -> bool {
+        unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0) };
+        self.wait().is_some_and(|signal| signal & 0x7f == libc::SIGTRAP)
+    }
+
+    /// Runs on to the return from one of these system calls; false at the end.
+    pub fn up_to_call(&self, numbers: &[libc::c_long]) -> bool {
+        // Only so does the kernel tell system calls from other stops.
+        let options = libc::PTRACE_O_TRACESYSGOOD;
+        unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, self.tid, 0, options) };
+        loop {
+            if !self.next_call() {
+                return false;
+            }
+            let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
+            let size = std::mem::size_of_val(&info);
+            unsafe {
+                libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, self.tid, size, &raw mut info);
+            }
+            let entered = info.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
+            if entered && numbers.iter().any(|n| unsafe { info.u.entry.nr } == *n as u64) {
+                return self.next_call();
+            }
+        }
+    }
+
+    pub fn kill(self) {
         drop(self);
     }
 }

@@ -23,6 +23,7 @@ fn child() {
         "deleter" => say(Pool::delete(&pool)),
         "sleeper" => sleeper(&pool),
         "bus_error" => bus_error(&pool),
+        "resizer" => crate::resize::resizer(&pool),
         "forker" => crate::crash::forker(&pool),
         other => panic!("no role {other}"),
     }
