@@ -142,39 +142,6 @@ fn use_it(path: &Path) -> Result<()> {
 }
 
 #[test]
-fn every_single_bit_of_a_small_pool_may_flip() {
-    let dir = Dir::new();
-    let pool = dir.pool("p", 8192);
-    (0..40).for_each(|n| {
-        put(&pool, &document(1, n, 100));
-    });
-    pool.append(b"{\"a\":1}", &["tag"], Durability::Fast).unwrap();
-    drop(pool);
-    let whole = fs::read(dir.path("p")).unwrap();
-    let file = fs::OpenOptions::new().write(true).open(dir.path("p")).unwrap();
-    let mut noticed = 0;
-    // Every bit of the header, and of the rest those of every third byte.
-    let bytes = (0..4096).chain((4096..whole.len()).step_by(3));
-    for at in bytes.filter(|at| !(1040..4096).contains(at)) {
-        for bit in 0..8 {
-            file.write_all_at(&whole, 0).unwrap();
-            file.write_all_at(&[whole[at] ^ 1 << bit], at as u64).unwrap();
-            if let Err(e) = use_it(&dir.path("p")) {
-                noticed += 1;
-                assert!(
-                    matches!(
-                        e.kind(),
-                        ErrorKind::Corrupt | ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Io
-                    ),
-                    "byte {at} bit {bit}: {e:?}"
-                );
-            }
-        }
-    }
-    assert!(noticed > 5000, "{noticed}");
-}
-
-#[test]
 fn random_bytes_under_a_right_header_are_survived() {
     let dir = Dir::new();
     let pool = dir.pool("p", 8192);

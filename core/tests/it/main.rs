@@ -15,6 +15,7 @@ mod concurrency;
 mod crash;
 mod doctor;
 mod durability;
+mod flips;
 mod machine;
 mod model;
 mod process;

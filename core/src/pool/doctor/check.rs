@@ -246,7 +246,7 @@ impl<'a> Exam<'a> {
                     format!("the tip's time is {}, the message's {}", tip.time, last.header.time);
                 wrong.push((message, header::TIP_TIME));
             }
-            if tip.link != last.header.crc {
+            if tip.link != last.header.crc || self.tip_has_a_longer_link(at(0), tip) {
                 let message = "the tip's checksum is not that of the message".to_owned();
                 wrong.push((message, header::TIP_LINK));
             }
@@ -279,6 +279,14 @@ impl<'a> Exam<'a> {
                 self.report.add(finding);
             }
         }
+    }
+
+    /// The checksum is in the low half of its word, and the upper half is zero.
+    fn tip_has_a_longer_link(&self, at: u64, tip: Tip) -> bool {
+        let word = |offset| self.ring.map.word(at + offset).load(Ordering::SeqCst);
+        let upper = word(header::TIP_LINK) >> 32;
+        // It may be a later tip by now.
+        word(header::TIP_SEQ) == tip.seq.get() && upper != 0
     }
 
     /// A message before the oldest that is whole, with room for it, is no damage: a writer that died while it made room leaves that. It is

@@ -84,8 +84,8 @@ impl Salvaged {
 /// Copies every intact message of the pool at `path` into a new pool at `out`, which appears when it is complete and on the disk. The
 /// damaged file is only read.
 ///
-/// When the header can't be believed, frames are found by their checksums. Then messages come along that had just been evicted
-/// and were not overwritten yet, and one that a dead writer had not committed.
+/// When the header can't be believed, frames are found by their checksums. Then a message may come along that a dead writer had not
+/// committed. Messages that had just been evicted and were not overwritten yet may come along in any case.
 ///
 /// # Errors
 /// AlreadyExists when there is something called `out`; NotFound, Permission, Io for either file; Corrupt when nothing intact is found.
@@ -207,7 +207,7 @@ impl Source {
         let mut saved = Saved { incomplete: found.incomplete, ..Saved::default() };
         let mut empty = None;
         if let Some((bounds, tip)) = believed {
-            self.by_index(bounds, &mut new, &mut saved);
+            self.by_index(bounds, &tip, &mut new, &mut saved);
             // No messages, by a header that can be believed: an empty pool is what there is to save.
             empty = bounds.is_empty().then_some(tip);
         } else {
@@ -264,7 +264,7 @@ impl Source {
     }
 
     /// Every message that the header names: by the index, or where a scan finds it.
-    fn by_index(&self, bounds: Bounds, new: &mut Rebuild, saved: &mut Saved) {
+    fn by_index(&self, bounds: Bounds, tip: &Tip, new: &mut Rebuild, saved: &mut Saved) {
         let mut words = TextWords::default();
         let mut scanned = None::<Found>;
         let mut ended_early = false;
@@ -291,6 +291,27 @@ impl Source {
         }
         if let Some(last) = saved.last {
             saved.lose(bounds.oldest, last.header.seq.prev());
+        }
+        self.before_oldest(bounds, tip, new, saved);
+    }
+
+    /// Messages before the oldest that are whole and linked: it may be OLDEST_SEQ that is damaged. Otherwise they had just been evicted.
+    fn before_oldest(&self, bounds: Bounds, tip: &Tip, new: &mut Rebuild, saved: &mut Saved) {
+        let mut words = TextWords::default();
+        let (mut seq, mut end, mut link) = match saved.last {
+            Some(last) if last.header.seq == bounds.oldest => {
+                (last.header.seq.prev(), last.start, last.header.link)
+            }
+            None if bounds.is_empty() => (tip.seq, tip.tail, tip.link),
+            _ => return,
+        };
+        while let Ok(start) = self.ring().start_of(seq)
+            && let Ok(whole) = frames::at(self.ring(), seq, start, &mut words)
+            && (whole.end, whole.header.crc) == (end, link)
+            && frames::content(self.ring(), &whole, &words).is_none()
+            && saved.put(new, whole, words.words())
+        {
+            (seq, end, link) = (seq.prev(), whole.start, whole.header.link);
         }
     }
 
