@@ -20,6 +20,7 @@ usage: cargo xtask TASK
   test         everything CI checks: format, clippy, all tests with real mounts and processes, docs, Python
   python       the Python client's tests against the library as cargo builds it for debugging
   conformance  all manifests on all surfaces, as a table
+  storm        kill writers at random and at every named step, and look for what is lost [--kills N] [--seconds S] [--seed S]
   bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
   budget       instructions of the hot paths, held against bench/budget.json [--record]
   packages     the SDK and the wheel, tested as users get them
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some((task, rest)) if task == "bench" => bench(rest),
         Some((task, [])) if task == "budget" => budget::run(false),
         Some((task, [flag])) if task == "budget" && flag == "--record" => budget::run(true),
+        Some((task, rest)) if task == "storm" => storm(rest),
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
@@ -73,6 +75,7 @@ fn test() -> Result<(), String> {
     ];
     steps.into_iter().try_for_each(Step::run)?;
     budget::run(false)?;
+    storm(&[])?;
     python::test_as_built()?;
     conformance::run()?;
     packages()
@@ -94,6 +97,14 @@ fn default_sdk() -> PathBuf {
 fn sdk_in(dir: &str) -> Result<(), String> {
     let dir = std::path::absolute(Path::new(dir)).map_err(|e| format!("{dir:?}: {e}"))?;
     sdk::make(&dir)
+}
+
+/// The kill storm, by debug builds: only they have the named steps.
+fn storm(args: &[String]) -> Result<(), String> {
+    let build = ["build", "--quiet", "-p", "plasmite", "-p", "plasmite-faults"];
+    cargo("build of the kill storm", &build).run()?;
+    let base = ["run", "--quiet", "-p", "plasmite-faults", "--"];
+    args.iter().fold(cargo("kill storm", &base), Step::arg).run()
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
