@@ -6,6 +6,7 @@ mod c_abi;
 mod count;
 mod cpus;
 mod floor;
+mod json;
 mod limits;
 mod mount;
 mod mount_speed;

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::report::{AllowedOf, Form, Row, Unit, print};
-use crate::{c_abi, mount, processes, python, requests, wake_up};
+use crate::{c_abi, json, mount, processes, python, requests, wake_up};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -80,6 +80,7 @@ type Group = (&'static str, fn(&mut Bench));
 /// Measured once in each round.
 const IN_ROUNDS: &[Group] = &[
     ("engine", in_process),
+    ("JSON", json::rows),
     ("processes", across_processes),
     ("wake-up", wake_up::rows),
     ("C", |b| c_abi::rows(b)),

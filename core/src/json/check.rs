@@ -89,6 +89,10 @@ pub(super) struct Check {
     /// The first byte that exceeds the limit.
     excess: Option<usize>,
     flaw: Option<Flaw>,
+    /// How the last scan ended.
+    stop: Stop,
+    /// Means something inside a scan only.
+    marks: Marks,
 }
 
 impl Check {
@@ -104,6 +108,8 @@ impl Check {
             limit,
             excess: None,
             flaw: None,
+            stop: Stop::Starved,
+            marks: Marks { stops: 0, others: 0 },
         }
     }
 
@@ -117,7 +123,13 @@ impl Check {
     /// Looks at the bytes of `text` that were not there at the last call. `Some(end)`: its first `end` bytes are the whole
     /// object. None: it may become one.
     pub(super) fn advance(&mut self, text: &[u8]) -> Result<Option<usize>, Flaw> {
-        let stop = self.scan(text);
+        self.stop = self.scan(text);
+        self.conclude(text)
+    }
+
+    /// What [`Check::advance`] gives, of the text that was looked at last.
+    pub(super) fn conclude(&mut self, text: &[u8]) -> Result<Option<usize>, Flaw> {
+        let stop = self.stop;
         let seen = match stop {
             Stop::Whole => self.at,
             Stop::Starved => text.len(),
@@ -160,6 +172,13 @@ impl Check {
         Stop::Flawed
     }
 
+    /// Looks at a whole text, which begins with an opening brace. True when it is an object, to the last byte, and has no
+    /// whitespace between tokens. If not, [`Check::conclude`] tells what there is.
+    pub(super) fn is_minified(&mut self, text: &[u8]) -> bool {
+        self.stop = self.scan(text);
+        self.stop == Stop::Whole && self.covered == 0 && self.at == text.len()
+    }
+
     /// The checked object, whose text ended at `end`, without whitespace between tokens.
     pub(super) fn minified<'a>(&'a mut self, text: &'a [u8], end: usize) -> &'a [u8] {
         if self.covered == 0 {
@@ -170,12 +189,12 @@ impl Check {
     }
 
     /// The same, in memory of its own if it has to.
-    pub(super) fn into_minified(mut self, text: &[u8], end: usize) -> Cow<'_, [u8]> {
+    pub(super) fn take_minified<'a>(&mut self, text: &'a [u8], end: usize) -> Cow<'a, [u8]> {
         if self.covered == 0 {
             return Cow::Borrowed(text.get(..end).unwrap_or_default());
         }
         self.cover(text, end);
-        Cow::Owned(self.minified)
+        Cow::Owned(std::mem::take(&mut self.minified))
     }
 
     /// The flaw of a text that ends although it is not finished.
@@ -208,13 +227,12 @@ impl Check {
         let mut at = self.at;
         // What `marks` mark ends here; nothing is marked yet.
         let mut marked = at;
-        let mut marks = Marks { stops: 0, others: 0 };
         // Goes on to the next byte that `marks` mark, or to the end.
         macro_rules! find {
             ($marks:ident) => {
                 loop {
                     if at < marked {
-                        let found = marks.$marks.wrapping_shr(at.wrapping_sub(marked) as u32);
+                        let found = self.marks.$marks.wrapping_shr(at.wrapping_sub(marked) as u32);
                         if found != 0 {
                             at += found.trailing_zeros() as usize;
                             break;
@@ -226,7 +244,7 @@ impl Check {
                         at = text.len();
                         break;
                     }
-                    marks = Marks::of(text, at);
+                    self.marks = Marks::of(text, at);
                     marked = at + BLOCK_BYTES;
                 }
             };
@@ -295,28 +313,25 @@ impl Check {
                                             continue 'scan;
                                         }
                                     }
-                                    loop {
-                                        at += 1;
-                                        let second = at;
-                                        find!(others);
-                                        if digit == b'0' && at != second {
+                                    at += 1;
+                                    state = State::Integer;
+                                    if digit == b'0' {
+                                        state = State::Zero;
+                                        if byte!().is_ascii_digit() {
                                             cold_path();
-                                            at = second;
-                                            state = State::Zero;
                                             continue 'scan;
                                         }
-                                        // Numbers come in rows.
-                                        if byte!() != b',' || self.is_in_object() {
-                                            break;
+                                    } else {
+                                        // In arrays, numbers come in rows.
+                                        loop {
+                                            find!(others);
+                                            if byte!() != b',' || self.is_in_object() {
+                                                break;
+                                            }
+                                            let Some(b'1'..=b'9') = text.get(at + 1) else { break };
+                                            at += 2;
                                         }
-                                        let Some(b'0'..=b'9') = text.get(at + 1) else { break };
-                                        at += 1;
-                                        digit = text[at];
                                     }
-                                    state = match digit {
-                                        b'0' => State::Zero,
-                                        _ => State::Integer,
-                                    };
                                     if byte!() == b'.' {
                                         at += 1;
                                         if !byte!().is_ascii_digit() {
@@ -372,43 +387,14 @@ impl Check {
                         // In a string.
                         loop {
                             find!(stops);
-                            let byte = byte!();
-                            if byte == b'"' {
+                            if byte!() == b'"' {
                                 break;
                             }
-                            cold_path();
-                            match byte {
-                                0 if at == text.len() => break 'scan Stop::Starved,
-                                b'\\' => {
-                                    if let Some(
-                                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                                    ) = text.get(at + 1)
-                                    {
-                                        at += 2;
-                                        continue;
-                                    }
-                                    match escape::judge(&text[at..]) {
-                                        Ok(Some(len)) => at += len,
-                                        Ok(None) => break 'scan Stop::Starved,
-                                        Err(refused) => {
-                                            let flaw = refused.flaw(at);
-                                            at += refused.at;
-                                            break 'scan self.refuse(flaw.at, flaw.reason);
-                                        }
-                                    }
-                                }
-                                0x80.. => match characters(&text[at..]) {
-                                    Characters::Good(0) => break 'scan Stop::Starved,
-                                    Characters::Good(len) => at += len,
-                                    Characters::Bad { start, seen } => {
-                                        let start = at + start;
-                                        at += seen;
-                                        break 'scan self.refuse(start, Reason::Utf8);
-                                    }
-                                },
-                                _ => {
-                                    let reason = Reason::Grammar(Expected::Text);
-                                    break 'scan self.refuse(at, reason);
+                            match self.in_string(text, at) {
+                                Ok(end) => at = end,
+                                Err((stop, seen)) => {
+                                    at = seen;
+                                    break 'scan stop;
                                 }
                             }
                         }
@@ -457,16 +443,9 @@ impl Check {
                     }
                 }
             }
-            cold_path();
-            match text.get(at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') if state.is_between_tokens() => {
-                    at = self.cut_out(text, at);
-                }
-                Some(_) => {
-                    let reason = Reason::Grammar(self.expected(state));
-                    break self.refuse(at, reason);
-                }
-                None => break Stop::Starved,
+            match self.odd(text, at, state) {
+                Ok(end) => at = end,
+                Err(stop) => break stop,
             }
         };
         self.state = state;
@@ -491,9 +470,40 @@ impl Check {
         self.kinds & 1 == 1
     }
 
-    /// Leaves out the whitespace at `at`; where it ends.
+    /// What is not plain in a string: where it ends, or why the scan does, and at which byte.
     #[inline(never)]
-    fn cut_out(&mut self, text: &[u8], at: usize) -> usize {
+    fn in_string(&mut self, text: &[u8], at: usize) -> Result<usize, (Stop, usize)> {
+        let rest = text.get(at..).unwrap_or_default();
+        match rest {
+            [] => Err((Stop::Starved, at)),
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(at + 2),
+            [b'\\', ..] => match escape::judge(rest) {
+                Ok(Some(len)) => Ok(at + len),
+                Ok(None) => Err((Stop::Starved, at)),
+                Err(refused) => {
+                    let flaw = refused.flaw(at);
+                    Err((self.refuse(flaw.at, flaw.reason), at + refused.at))
+                }
+            },
+            [0x80..=0xFF, ..] => match characters(rest) {
+                Characters::Good(0) => Err((Stop::Starved, at)),
+                Characters::Good(len) => Ok(at + len),
+                Characters::Bad { start, seen } => {
+                    Err((self.refuse(at + start, Reason::Utf8), at + seen))
+                }
+            },
+            [_, ..] => Err((self.refuse(at, Reason::Grammar(Expected::Text)), at)),
+        }
+    }
+
+    /// What is no token that may stand here: leaves whitespace out and tells where it ends, or why the scan does.
+    #[cold]
+    #[inline(never)]
+    fn odd(&mut self, text: &[u8], at: usize, state: State) -> Result<usize, Stop> {
+        let Some(&byte) = text.get(at) else { return Err(Stop::Starved) };
+        if !(space::is_space(byte) && state.is_between_tokens()) {
+            return Err(self.refuse(at, Reason::Grammar(self.expected(state))));
+        }
         if self.limit != u64::MAX {
             self.count(at);
         }
@@ -503,10 +513,11 @@ impl Check {
         }
         self.cover(text, at);
         self.covered = space::end(text, at);
-        self.covered
+        Ok(self.covered)
     }
 
     /// Takes the text up to `end`, which has no whitespace between tokens.
+    #[inline]
     fn cover(&mut self, text: &[u8], end: usize) {
         let rest = text.get(self.covered..).unwrap_or_default();
         let len = end - self.covered;
@@ -551,6 +562,8 @@ impl Check {
 }
 
 /// The state after one more byte of a number; [`State::After`] when the number ends before it, None when it can't.
+#[cold]
+#[inline(never)]
 fn number_goes_on(state: State, byte: u8) -> Option<State> {
     match (state, byte) {
         (State::Minus, b'0') => Some(State::Zero),

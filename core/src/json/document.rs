@@ -6,7 +6,7 @@ use std::str;
 use super::check::Check;
 use super::flaw::{Flaw, Reason};
 use super::space;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The text of one JSON object: strict RFC 8259, valid UTF-8, no lone surrogates, nested no deeper
 /// than [`MAX_DEPTH`](super::MAX_DEPTH), without whitespace between tokens, otherwise byte for byte what the writer gave:
@@ -23,16 +23,30 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Usage, with the byte offset in `text`, when it is not exactly one JSON object as described above.
     pub fn parse(text: &'a [u8]) -> Result<Self> {
-        let start = if text.first() == Some(&b'{') { 0 } else { space::end(text, 0) };
-        let object = text.get(start..).unwrap_or_default();
-        let (document, end) = Self::begin(object).map_err(|flaw| refused(flaw, object, start))?;
-        if end < object.len() {
-            let at = space::end(object, end);
-            if at < object.len() {
-                return Err(refused(Flaw { at, reason: Reason::Trailing }, object, start));
-            }
+        let mut check = Check::new(u64::MAX);
+        if text.first() == Some(&b'{') && check.is_minified(text) {
+            return Ok(Self(Cow::Borrowed(text)));
         }
-        Ok(document)
+        Self::parse_odd(text, &mut check)
+    }
+
+    /// The same of a text with whitespace, or with a flaw. `check` has looked at it if it begins with a brace.
+    #[inline(never)]
+    fn parse_odd(text: &'a [u8], check: &mut Check) -> Result<Self> {
+        let start = space::end(text, 0);
+        let object = text.get(start..).unwrap_or_default();
+        let refused = |flaw: Flaw| flaw.into_error(object, start as u64);
+        if let Some(reason) = not_an_object(object) {
+            return Err(refused(Flaw { at: 0, reason }));
+        }
+        let found = if start == 0 { check.conclude(text) } else { check.advance(object) };
+        let Some(end) = found.map_err(refused)? else {
+            return Err(refused(check.unfinished(object)));
+        };
+        match space::end(object, end) {
+            at if at == object.len() => Ok(Self(check.take_minified(object, end))),
+            at => Err(refused(Flaw { at, reason: Reason::Trailing })),
+        }
     }
 
     /// The object that `text` begins with, and where it ends.
@@ -42,7 +56,7 @@ impl<'a> Document<'a> {
         }
         let mut check = Check::new(u64::MAX);
         match check.advance(text)? {
-            Some(end) => Ok((Self(check.into_minified(text, end)), end)),
+            Some(end) => Ok((Self(check.take_minified(text, end)), end)),
             None => Err(check.unfinished(text)),
         }
     }
@@ -76,9 +90,4 @@ pub(super) fn not_an_object(text: &[u8]) -> Option<Reason> {
         Some(_) => Some(Reason::NotAnObject),
         None => Some(Reason::Empty),
     }
-}
-
-#[cold]
-fn refused(flaw: Flaw, text: &[u8], start: usize) -> Error {
-    flaw.into_error(text, start as u64)
 }

@@ -34,11 +34,11 @@ impl Refused {
 /// that is certain.
 #[inline(never)]
 pub(super) fn judge(text: &[u8]) -> Result<Option<usize>, Refused> {
-    if let [b'\\', b'u', digits @ ..] = text
-        && let Some(digits) = digits.first_chunk()
-        && is_whole_character(*digits)
-    {
-        return Ok(Some(6));
+    // What is whole and right, at once.
+    match unit(text) {
+        Some(Unit::Character) => return Ok(Some(6)),
+        Some(Unit::High) if text.get(6..).and_then(unit) == Some(Unit::Low) => return Ok(Some(12)),
+        _ => {}
     }
     let mut escape = Escape::None;
     for (at, &byte) in text.iter().enumerate() {
@@ -65,20 +65,37 @@ pub(super) fn judge(text: &[u8]) -> Result<Option<usize>, Refused> {
     Ok(None)
 }
 
-/// These are hexadecimal digits, of no surrogate.
-fn is_whole_character(digits: [u8; 4]) -> bool {
+/// What an escape of four digits stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Character,
+    /// The first half of a surrogate pair.
+    High,
+    /// The second half.
+    Low,
+}
+
+/// The escape of four digits that the text begins with, if there is a whole one.
+fn unit(text: &[u8]) -> Option<Unit> {
     const LOW: u32 = 0x0101_0101;
     const HIGH: u32 = LOW << 7;
+    let Some([b'\\', b'u', digits @ ..]) = text.first_chunk::<6>() else { return None };
     // The highest bit of each byte that is below the limit.
     let below =
         |word: u32, limit: u8| !(((word & !HIGH) + LOW * u32::from(0x80 - limit)) | word) & HIGH;
-    let word = u32::from_le_bytes(digits);
+    let word = u32::from_le_bytes(*digits);
     let decimal = below(word ^ (LOW * u32::from(b'0')), 10);
     // In either case, `a` to `f` become 1 to 6.
     let letter = (word | (LOW * 0x20)) ^ (LOW * 0x60);
     let letter = below(letter, 7) & !below(letter, 1);
-    let is_surrogate = digits[0] | 0x20 == b'd' && digits[1] > b'7';
-    decimal | letter == HIGH && !is_surrogate
+    if decimal | letter != HIGH {
+        return None;
+    }
+    Some(match digits {
+        [b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] => Unit::High,
+        [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] => Unit::Low,
+        _ => Unit::Character,
+    })
 }
 
 /// The escape can only become a lone surrogate.

@@ -16,40 +16,54 @@ impl Marks {
     /// The marks of the 64 bytes at `at`. The place where the text ends is marked as the end of any run.
     #[inline(never)]
     pub(crate) fn of(text: &[u8], at: usize) -> Self {
-        let (mut stops, mut digits) = (0, 0);
-        let mut marked = 0;
-        // Not unrolled: this is the code that the first message of a thread waits for.
+        let mut marks = Marking::default();
         let rest = text.get(at..).unwrap_or_default();
-        let (pieces, _) = rest.as_chunks();
-        for piece in pieces.iter().take(BLOCK_BYTES / lanes::BYTES) {
-            let (piece_stops, piece_digits) = lanes::mark(piece);
-            stops |= u64::from(piece_stops) << marked;
-            digits |= u64::from(piece_digits) << marked;
-            marked += lanes::BYTES;
-        }
-        if marked < BLOCK_BYTES {
-            let left = rest.len() - marked;
-            let (last_stops, last_digits) = match text.last_chunk() {
-                Some(piece) => {
-                    let before = lanes::BYTES - left;
-                    let (stops, digits) = lanes::mark(piece);
-                    (u64::from(stops) >> before, u64::from(digits) >> before)
+        match rest.first_chunk::<BLOCK_BYTES>() {
+            Some(block) => {
+                block.as_chunks().0.iter().for_each(|piece| marks.add(lanes::mark(piece)))
+            }
+            None => {
+                let (pieces, end) = rest.as_chunks();
+                for piece in pieces {
+                    marks.add(lanes::mark_out_of_line(lanes::Word::from_le_bytes(*piece)));
                 }
-                None => {
-                    let mut piece = [0; lanes::BYTES];
-                    for (to, from) in
-                        piece.iter_mut().zip(text.get(at + marked..).unwrap_or_default())
-                    {
-                        *to = *from;
-                    }
-                    let (stops, digits) = lanes::mark(&piece);
-                    (u64::from(stops), u64::from(digits))
-                }
-            };
-            stops |= (last_stops | 1 << left) << marked;
-            digits |= last_digits << marked;
+                marks.add(lanes::mark_out_of_line(end_of(text, end.len())));
+            }
         }
-        Self { stops, others: !digits }
+        Self { stops: marks.stops, others: !marks.digits }
+    }
+}
+
+/// Marks that are put together piece by piece.
+#[derive(Default)]
+struct Marking {
+    stops: u64,
+    digits: u64,
+    marked: usize,
+}
+
+impl Marking {
+    #[inline(always)]
+    fn add(&mut self, (stops, digits): (lanes::Bits, lanes::Bits)) {
+        self.stops |= u64::from(stops) << self.marked;
+        self.digits |= u64::from(digits) << self.marked;
+        self.marked += lanes::BYTES;
+    }
+}
+
+/// The last `len` bytes of the text, which are fewer than a piece, and zeros.
+#[inline]
+fn end_of(text: &[u8], len: usize) -> lanes::Word {
+    match text.last_chunk() {
+        Some(last) => {
+            let before = 8 * (lanes::BYTES - len) as u32;
+            lanes::Word::from_le_bytes(*last).checked_shr(before).unwrap_or(0)
+        }
+        // Without a call.
+        None => {
+            let bytes = text.iter().rev().take(len);
+            bytes.fold(0, |word, &byte| word << 8 | lanes::Word::from(byte))
+        }
     }
 }
 
@@ -67,19 +81,27 @@ mod sse2 {
     };
 
     pub(super) const BYTES: usize = 16;
+    pub(super) type Word = u128;
+    pub(super) type Bits = u16;
 
     /// The bytes that are not plain in a string, and those that are digits.
     #[inline(always)]
-    pub(super) fn mark(bytes: &[u8; BYTES]) -> (u16, u16) {
+    pub(super) fn mark(bytes: &[u8; BYTES]) -> (Bits, Bits) {
         // SAFETY: every x86-64 CPU has SSE2.
-        unsafe { mark_lanes(bytes) }
+        unsafe { mark_lanes(Word::from_le_bytes(*bytes)) }
+    }
+
+    /// The same. What is short is read by little code, which may have to come from memory first.
+    #[inline(never)]
+    pub(super) fn mark_out_of_line(word: Word) -> (Bits, Bits) {
+        // SAFETY: every x86-64 CPU has SSE2.
+        unsafe { mark_lanes(word) }
     }
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn mark_lanes(bytes: &[u8; BYTES]) -> (u16, u16) {
-        let number = u128::from_le_bytes(*bytes);
-        let lanes = _mm_set_epi64x((number >> 64) as i64, number as i64);
+    fn mark_lanes(word: Word) -> (Bits, Bits) {
+        let lanes = _mm_set_epi64x((word >> 64) as i64, word as i64);
         let is_quote = _mm_cmpeq_epi8(lanes, _mm_set1_epi8(b'"' as i8));
         let is_backslash = _mm_cmpeq_epi8(lanes, _mm_set1_epi8(b'\\' as i8));
         // As signed numbers, bytes that are not ASCII are less than a space too.
@@ -88,7 +110,7 @@ mod sse2 {
         // Moves the digits to the lowest signed numbers.
         let moved = _mm_add_epi8(lanes, _mm_set1_epi8(i8::MIN.wrapping_sub(b'0' as i8)));
         let digits = _mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + 10));
-        (_mm_movemask_epi8(stops) as u16, _mm_movemask_epi8(digits) as u16)
+        (_mm_movemask_epi8(stops) as Bits, _mm_movemask_epi8(digits) as Bits)
     }
 }
 
@@ -96,6 +118,8 @@ mod sse2 {
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod words {
     pub(super) const BYTES: usize = 8;
+    pub(super) type Word = u64;
+    pub(super) type Bits = u8;
 
     /// The lowest bit of each byte.
     const LOW: u64 = 0x0101_0101_0101_0101;
@@ -104,8 +128,11 @@ mod words {
 
     /// The bytes that are not plain in a string, and those that are digits.
     #[inline(always)]
-    pub(super) fn mark(bytes: &[u8; BYTES]) -> (u8, u8) {
-        let word = u64::from_le_bytes(*bytes);
+    pub(super) fn mark(bytes: &[u8; BYTES]) -> (Bits, Bits) {
+        mark_out_of_line(Word::from_le_bytes(*bytes))
+    }
+
+    pub(super) fn mark_out_of_line(word: Word) -> (Bits, Bits) {
         let is = |byte: u8| below(word ^ (LOW * u64::from(byte)), 1);
         let stops = is(b'"') | is(b'\\') | below(word, b' ') | (word & HIGH);
         (bits(stops), bits(below(word ^ (LOW * u64::from(b'0')), 10)))
