@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Durability, Error, Timestamp};
 
+use crate::completion::{self, Shell};
 use crate::errors::{Failure, SUCCESS, code, report};
 use crate::help;
 use crate::selection::Selection;
@@ -65,6 +66,12 @@ pub(crate) enum Verb {
     /// Examine pools, and save what is intact of a damaged one
     #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Print a script that lets a shell complete verbs, options and names of pools
+    #[command(after_help = help::COMPLETION)]
+    Completion(CompletionArgs),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Print the version
     Version(VersionArgs),
 }
@@ -109,7 +116,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::of_pools())]
     pub(crate) name: String,
     /// One JSON object, also on a terminal
     #[arg(long)]
@@ -119,14 +126,14 @@ pub(crate) struct InfoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// Names of the pools, or paths with a /
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, add = completion::of_pools())]
     pub(crate) names: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ResizeArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::of_pools())]
     pub(crate) name: String,
     /// Size of the pool's file: 64K, 1M, 2G
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = units::size)]
@@ -136,7 +143,7 @@ pub(crate) struct ResizeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// Name of the pool, or a path with a /; without it all pools of the directory are examined
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: Option<String>,
     /// All pools of the directory
     #[arg(long, conflicts_with = "pool")]
@@ -152,7 +159,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FeedArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// One JSON object to append; without it they are read from stdin
     #[arg(value_name = "JSON")]
@@ -214,7 +221,7 @@ pub(crate) enum OnError {
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Number of the message, first, latest, or a range: 10..20 (both included), 10.., ..20
     #[arg(value_name = "SEQ", allow_negative_numbers = true, value_parser = Selection::parse)]
@@ -230,7 +237,7 @@ pub(crate) struct FetchArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FollowArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Begin with the last N messages (of those wanted by --tag and --where)
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
@@ -270,7 +277,7 @@ pub(crate) struct FollowArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DuplexArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Append each line as {"from":NAME,"msg":LINE}; without it JSON objects are typed
     #[arg(long, value_name = "NAME")]
@@ -304,7 +311,7 @@ pub(crate) struct DuplexArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TapArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// The command, with its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
@@ -322,7 +329,7 @@ pub(crate) struct TapArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Only these: 10..20 (both included), 10.., ..20, 17, first, latest
     #[arg(value_name = "SEQS", allow_negative_numbers = true, value_parser = Selection::parse, default_value = "..", hide_default_value = true)]
@@ -344,7 +351,7 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// Name of the pool, or a path with a /
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Read from this file (- is stdin) instead of stdin
     #[arg(short, long, value_name = "FILE")]
@@ -416,6 +423,20 @@ pub(crate) struct UnmountArgs {
     /// Take it away at once although programs are in it; they may finish what they have open
     #[arg(short, long)]
     pub(crate) lazy: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where the pages go
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

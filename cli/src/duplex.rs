@@ -121,7 +121,7 @@ impl Writer<'_> {
 
     fn documents(&self, mut input: Input) -> Result<(), Error> {
         let room = pools::room_for_data(self.pool, &self.args.tags);
-        let mut records = Records::new(room, self.on_error(), None);
+        let mut records = Records::without_choice(room, self.on_error());
         loop {
             match input.read()? {
                 [] => return records.finish(),

@@ -83,6 +83,30 @@ pub(crate) fn for_each<T>(items: &[T], mut act: impl FnMut(&T) -> Result<(), Fai
     Ok(first)
 }
 
+/// What to do about an error that does not say it itself.
+fn general_hint(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::Usage if error.offset().is_some() => {
+            "a message is one JSON object, such as {\"hello\":\"world\"}"
+        }
+        ErrorKind::Usage => "--help after a verb shows its options and examples",
+        ErrorKind::NotFound => "plasmite pool list shows what is there",
+        ErrorKind::AlreadyExists => "choose another name",
+        ErrorKind::Busy => "try again in a moment",
+        ErrorKind::Permission => {
+            "look at owner and mode of the file and of the directories above it"
+        }
+        ErrorKind::Corrupt => "put a copy of the whole file back, or delete the pool",
+        ErrorKind::Io => "look whether the disk is full or damaged",
+        ErrorKind::RetentionGap => "read faster, or create the pool with a larger size",
+        _ => "this is a bug of Plasmite; please report it with what you did",
+    }
+}
+
+fn hint(error: &Error) -> &str {
+    error.hint().unwrap_or_else(|| general_hint(error))
+}
+
 /// Tells an error on stderr: text on a terminal, otherwise one JSON object on a line.
 pub(crate) fn report(error: &Error) {
     let mut stderr = io::stderr().lock();
@@ -105,12 +129,10 @@ fn text(error: &Error, colour: bool) -> String {
         }
     }
     out.push('\n');
-    if let Some(hint) = error.hint() {
-        out.push_str(&output::paint("hint:", output::CYAN, colour));
-        out.push(' ');
-        out.push_str(&output::printable(hint));
-        out.push('\n');
-    }
+    out.push_str(&output::paint("hint:", output::CYAN, colour));
+    out.push(' ');
+    out.push_str(&output::printable(hint(error)));
+    out.push('\n');
     out
 }
 
@@ -119,8 +141,7 @@ fn text(error: &Error, colour: bool) -> String {
 struct Told<'a> {
     kind: &'a str,
     message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    hint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +161,7 @@ pub(crate) fn json(error: &Error) -> String {
         error: Told {
             kind: error.kind().name(),
             message: error.message(),
-            hint: error.hint(),
+            hint: hint(error),
             path: error.path().map(|path| path.to_string_lossy().into_owned()),
             seq: error.seq().map(plasmite_core::Seq::get),
             offset: error.offset(),
@@ -194,16 +215,20 @@ mod tests {
 
     #[test]
     fn json_leaves_out_what_is_not_known() {
-        let error = Error::usage("bad");
-        assert_eq!(json(&error), "{\"error\":{\"kind\":\"Usage\",\"message\":\"bad\"}}\n");
+        let error = Error::usage("bad").with_hint("good");
+        let told = "{\"error\":{\"kind\":\"Usage\",\"message\":\"bad\",\"hint\":\"good\"}}\n";
+        assert_eq!(json(&error), told);
     }
 
     #[test]
     fn text_names_the_path_once() {
-        let error = Error::new(ErrorKind::NotFound, "no pool").with_path(Path::new("/p/a"));
-        assert_eq!(text(&error, false), "error: no pool (/p/a)\n");
-        let error = Error::new(ErrorKind::NotFound, "no pool at /p/a").with_path(Path::new("/p/a"));
-        assert_eq!(text(&error, false), "error: no pool at /p/a\n");
+        for (message, told) in
+            [("no pool", "no pool (/p/a)"), ("no pool at /p/a", "no pool at /p/a")]
+        {
+            let error = Error::new(ErrorKind::NotFound, message).with_path(Path::new("/p/a"));
+            let told = format!("error: {told}\nhint: {}\n", general_hint(&error));
+            assert_eq!(text(&error, false), told);
+        }
     }
 
     #[test]

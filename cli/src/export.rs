@@ -61,6 +61,15 @@ pub(crate) fn run(client: &Client, args: &ExportArgs) -> Outcome {
     }
 }
 
+/// What is told of a file that was written.
+#[derive(serde::Serialize)]
+struct Receipt<'a> {
+    exported: u64,
+    first_seq: Option<u64>,
+    last_seq: Option<u64>,
+    file: &'a str,
+}
+
 /// Where the lines go.
 enum Target {
     Stdout(Printer),
@@ -105,13 +114,12 @@ impl Target {
             let (count, path) = (file.count, printable(&file.path.display().to_string()));
             format!("{count} messages of {} exported to {path}\n", printable(pool))
         } else {
-            let told = serde_json::json!({
-                "exported": file.count,
-                "first_seq": file.first.map(Seq::get),
-                "last_seq": file.last.map(Seq::get),
-                "file": file.path.to_string_lossy(),
-            });
-            format!("{told}\n")
+            output::json_line(&Receipt {
+                exported: file.count,
+                first_seq: file.first.map(Seq::get),
+                last_seq: file.last.map(Seq::get),
+                file: &file.path.to_string_lossy(),
+            })
         };
         output::write_stdout(line.as_bytes())
     }

@@ -163,6 +163,15 @@ Examples:
   plasmite tap jobs --tag nightly -- ./backup.sh /srv
   plasmite follow build --tail 50 --where '.data.stream == \"stderr\"'";
 
+pub(crate) const COMPLETION: &str = "\
+The script asks this command at each press of Tab, so names of pools are those that are there then, also \
+after --dir.
+
+Examples:
+  source <(plasmite completion bash)             # in ~/.bashrc
+  source <(plasmite completion zsh)              # in ~/.zshrc, after compinit
+  plasmite completion fish | source              # in ~/.config/fish/config.fish";
+
 pub(crate) const EXPORT: &str = "\
 Writes what the pool holds when it begins; messages that arrive meanwhile are for the next run. What is \
 written to a file is on the disk when the command ends. A run that was killed, or one that is to add what \

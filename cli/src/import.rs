@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 use plasmite_core::json::Document;
 use plasmite_core::{
-    Client, Durability, Error, ErrorKind, Message, OpenOptions, Pool, Receipt, Seq, Timestamp,
+    Client, Durability, Error, ErrorKind, Message, OpenOptions, Pool, Receipt, Timestamp,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::args::ImportArgs;
@@ -98,7 +98,7 @@ impl Import<'_> {
         let time = Timestamp::parse(&envelope.time)?;
         let data = Document::parse(envelope.data.get().as_bytes())?;
         if self.resume.is_there_already(&envelope, time, &data)? {
-            self.told.resumed += 1;
+            self.told.already_there += 1;
             return Ok(());
         }
         TIME.set(time);
@@ -109,12 +109,12 @@ impl Import<'_> {
 }
 
 /// What was imported, and what of it is not as it was.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Told {
     imported: u64,
-    resumed: u64,
-    first: Option<Seq>,
-    last: Option<Seq>,
+    already_there: u64,
+    first_seq: Option<u64>,
+    last_seq: Option<u64>,
     times_changed: u64,
     seqs_changed: u64,
 }
@@ -122,8 +122,8 @@ struct Told {
 impl Told {
     fn note(&mut self, receipt: Receipt, seq: Option<u64>, time: Timestamp) {
         self.imported += 1;
-        self.first.get_or_insert(receipt.seq);
-        self.last = Some(receipt.seq);
+        self.first_seq.get_or_insert(receipt.seq.get());
+        self.last_seq = Some(receipt.seq.get());
         self.times_changed += u64::from(receipt.time != time);
         self.seqs_changed += u64::from(seq != Some(receipt.seq.get()));
     }
@@ -131,24 +131,16 @@ impl Told {
     fn tell(&self, pool: &str) -> Result<(), crate::errors::Failure> {
         let line = if output::stdout_is_terminal() {
             let mut line = format!("{} messages imported into {}", self.imported, printable(pool));
-            if let (Some(first), Some(last)) = (self.first, self.last) {
+            if let (Some(first), Some(last)) = (self.first_seq, self.last_seq) {
                 line.push_str(&format!(", as {first} to {last}"));
             }
-            if self.resumed > 0 {
-                line.push_str(&format!("; {} were there already", self.resumed));
+            if self.already_there > 0 {
+                line.push_str(&format!("; {} were there already", self.already_there));
             }
             line.push('\n');
             line
         } else {
-            let told = serde_json::json!({
-                "imported": self.imported,
-                "already_there": self.resumed,
-                "first_seq": self.first.map(Seq::get),
-                "last_seq": self.last.map(Seq::get),
-                "times_changed": self.times_changed,
-                "seqs_changed": self.seqs_changed,
-            });
-            format!("{told}\n")
+            output::json_line(self)
         };
         output::write_stdout(line.as_bytes())?;
         if self.seqs_changed > 0 {

@@ -111,6 +111,8 @@ pub(crate) struct Records {
     /// Records met so far, bad ones included.
     number: u64,
     skipped: bool,
+    /// What to do when a bad record ends it.
+    when_stopped: &'static str,
     pub(crate) progress: Option<Progress>,
 }
 
@@ -118,7 +120,14 @@ impl Records {
     /// For documents of up to `max_bytes` bytes.
     pub(crate) fn new(max_bytes: u64, on_error: OnError, progress: Option<Progress>) -> Self {
         let documents = DocumentStream::new(max_bytes);
-        Self { documents, on_error, number: 0, skipped: false, progress }
+        let when_stopped = "records before it are kept, and --errors skip leaves bad ones out";
+        Self { documents, on_error, number: 0, skipped: false, when_stopped, progress }
+    }
+
+    /// For a verb without `--errors`.
+    pub(crate) fn without_choice(max_bytes: u64, on_error: OnError) -> Self {
+        let when_stopped = "records before it are kept";
+        Self { when_stopped, ..Self::new(max_bytes, on_error, None) }
     }
 
     /// True when a record was left out.
@@ -193,7 +202,7 @@ impl Records {
             self.skipped = true;
             return Ok(());
         }
-        let kept = "records before it are kept, and --errors skip leaves bad ones out";
+        let kept = self.when_stopped;
         let hint = hint.map_or_else(|| kept.to_owned(), |hint| format!("{hint}; {kept}"));
         let message = format!("{record}: {why}");
         Err(errors::reworded(error, message, Some(hint)).with_offset(offset))

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may end so"))]
 
 mod args;
+mod completion;
 mod cursor;
 mod doctor;
 mod duplex;
@@ -20,6 +21,7 @@ mod help;
 mod import;
 mod input;
 mod lines;
+mod man;
 mod mount;
 mod output;
 mod pace;
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome {
     if let Some(outcome) = mount::as_helper() {
+        return outcome;
+    }
+    if let Some(outcome) = completion::answer() {
         return outcome;
     }
     let cli = match args::parse()? {
@@ -79,6 +84,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Tap(args) => tap::run(&pools::client(dir)?, &args),
         Verb::Export(args) => export::run(&pools::client(dir)?, &args),
         Verb::Import(args) => import::run(&pools::client(dir)?, &args),
+        Verb::Completion(args) => completion::run(&args),
+        Verb::Man(args) => man::run(&args),
         Verb::Version(args) => version::run(&args),
     }
 }

@@ -123,6 +123,14 @@ pub(crate) fn widen_pipe(fd: BorrowedFd<'_>) {
     }
 }
 
+/// Something of numbers and strings as one line of JSON.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> String {
+    // These always have a JSON form.
+    let mut line = serde_json::to_string(value).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
 /// Writes one line of talk to stderr.
 pub(crate) fn talk(line: &str) {
     // Nobody is listening when that fails.

@@ -34,7 +34,7 @@ pub(crate) fn delete(client: &Client, args: &DeleteArgs) -> Outcome {
     errors::for_each(&args.names, |name| {
         let path = client.path_of(name)?;
         check_is_pool(client, name, &path)?;
-        client.delete(name).map_err(|error| pools::explained(client, name, &error))?;
+        client.delete(name).map_err(|error| not_there(client, name, &error))?;
         let line = if output::stdout_is_terminal() {
             format!("deleted {}\n", printable(name))
         } else {
@@ -96,6 +96,16 @@ pub(crate) fn list(client: &Client, args: &ListArgs) -> Outcome {
         output::write_stdout(list_text(&pools, output::stdout_colour()).as_bytes())?;
     }
     Ok(SUCCESS)
+}
+
+/// Who wants to delete a pool that is not there does not want to create it.
+fn not_there(client: &Client, name: &str, error: &Error) -> Error {
+    let explained = pools::explained(client, name, error);
+    if explained.hint().is_some_and(|hint| hint.contains(" pool create ")) {
+        let option = pools::dir_option(client);
+        return explained.with_hint(format!("plasmite{option} pool list shows what is there"));
+    }
+    explained
 }
 
 /// A path may name any file. One that is not called a pool has to be one; a damaged pool is deleted by its name.

@@ -14,7 +14,7 @@ use plasmite_core::{Client, Durability, Entry, Error, ErrorKind, Pool};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal};
-use serde_json::json;
+use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
@@ -51,21 +51,30 @@ pub(crate) fn run(client: &Client, args: &TapArgs) -> Outcome {
         Err(error) => return Ok(not_started(&args.command, &error)),
     };
     forward(signals, &child)?;
-    let command: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-    let cwd = std::env::current_dir().ok().map(|dir| dir.to_string_lossy().into_owned());
-    recording
-        .lifecycle(&json!({"kind": "start", "command": command, "pid": child.id(), "cwd": cwd}));
+    let words = args.command.iter().map(|word| word.to_string_lossy().into_owned());
+    recording.lifecycle(&Lifecycle::Start {
+        command: words.collect(),
+        pid: child.id(),
+        cwd: std::env::current_dir().ok().map(|dir| dir.to_string_lossy().into_owned()),
+    });
     let status = pass_through(&mut child, &recording)?;
-    recording.lifecycle(&json!({
-        "kind": "exit",
-        "code": status.code(),
-        "signal": status.signal().map(signal_name),
-        "seconds": started.elapsed().as_secs_f64(),
-    }));
+    recording.lifecycle(&Lifecycle::Exit {
+        code: status.code(),
+        signal: status.signal().map(signal_name),
+        seconds: started.elapsed().as_secs_f64(),
+    });
     let code = exit_code(status);
     let failed = recording.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     // A command that did well must not hide that its output is not all recorded.
     Ok(failed.filter(|_| code == errors::SUCCESS).map_or(code, |error| errors::code(&error)))
+}
+
+/// What is said about the command itself.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Lifecycle {
+    Start { command: Vec<String>, pid: u32, cwd: Option<String> },
+    Exit { code: Option<i32>, signal: Option<String>, seconds: f64 },
 }
 
 fn spawn(command: &[OsString]) -> io::Result<Child> {
@@ -217,10 +226,11 @@ struct Recording {
 }
 
 impl Recording {
-    fn lifecycle(&self, message: &serde_json::Value) {
+    fn lifecycle(&self, message: &Lifecycle) {
         let tags: Vec<&str> =
             std::iter::once(LIFECYCLE).chain(self.tags.iter().map(String::as_str)).collect();
-        self.append_tagged(&[message.to_string()], &tags);
+        // Numbers and strings always have a JSON form.
+        self.append_tagged(&[serde_json::to_string(message).unwrap_or_default()], &tags);
     }
 
     fn append(&self, messages: &[String]) {

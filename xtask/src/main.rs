@@ -25,6 +25,7 @@ usage: cargo xtask TASK
   budget       instructions of the hot paths, held against bench/budget.json [--record]
   packages     the SDK and the wheel, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
+  man          the manual pages, made of the definitions of --help, in a folder [DIR, or target/man]
   wheel        the Python wheel with the command and the library in it, in target/wheel
 ";
 
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
+        Some((task, [])) if task == "man" => man(&run::root().join("target/man")),
+        Some((task, [dir])) if task == "man" && !dir.starts_with('-') => man(Path::new(dir)),
         Some((task, [])) if task == "wheel" => {
             sdk::make(&default_sdk()).and_then(|()| python::wheel(&default_sdk())).map(drop)
         }
@@ -105,6 +108,12 @@ fn storm(args: &[String]) -> Result<(), String> {
     cargo("build of the kill storm", &build).run()?;
     let base = ["run", "--quiet", "-p", "plasmite-faults", "--"];
     args.iter().fold(cargo("kill storm", &base), Step::arg).run()
+}
+
+fn man(dir: &Path) -> Result<(), String> {
+    let dir = std::path::absolute(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let base = ["run", "--quiet", "-p", "plasmite", "--", "man"];
+    cargo("manual pages", &base).arg(&dir).run()
 }
 
 fn bench(args: &[String]) -> Result<(), String> {

@@ -12,6 +12,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("rsync", "rsync"),
     ("getfattr", "attr"),
     ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("man", "man-db"),
     ("dash", "dash"),
     ("perl", "perl"),
     ("vim", "vim"),

@@ -127,3 +127,8 @@ fn readme() {
 fn cookbook() {
     run("docs/cookbook.md", ":");
 }
+
+#[test]
+fn cli() {
+    run("docs/cli.md", ":");
+}

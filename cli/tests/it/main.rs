@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end so")]
 
 mod background;
+mod completion;
 mod cursor;
 mod doctor;
 mod duplex;
@@ -18,6 +19,7 @@ mod ordinary;
 mod pool;
 mod refused;
 mod signals;
+mod snapshots;
 mod support;
 mod tap;
 mod terminal;

@@ -5,7 +5,12 @@ use std::process::Command;
 use crate::support::{Ran, Sandbox, have};
 
 /// Runs a shell line on a terminal: its output, stderr included, with plain line ends.
-fn on_terminal(sandbox: &Sandbox, line: &str, env: &[(&str, &str)], input: &[u8]) -> Ran {
+pub(crate) fn on_terminal(
+    sandbox: &Sandbox,
+    line: &str,
+    env: &[(&str, &str)],
+    input: &[u8],
+) -> Ran {
     let line = line.replace(
         "plasmite ",
         &format!(
@@ -16,7 +21,7 @@ fn on_terminal(sandbox: &Sandbox, line: &str, env: &[(&str, &str)], input: &[u8]
     );
     let mut command = Command::new("script");
     command
-        .args(["-qec", &line, "/dev/null"])
+        .args(["-qec", &format!("stty cols 80 rows 24; {line}"), "/dev/null"])
         .env("TERM", "xterm")
         .env("SHELL", "/bin/sh")
         .env_remove("NO_COLOR")
@@ -27,7 +32,7 @@ fn on_terminal(sandbox: &Sandbox, line: &str, env: &[(&str, &str)], input: &[u8]
     ran
 }
 
-const SCRIPT: &str = "/usr/bin/script";
+pub(crate) const SCRIPT: &str = "/usr/bin/script";
 
 #[test]
 fn messages_are_short_text_with_colour() {
