@@ -17,6 +17,8 @@
 //! # Ok::<(), plasmite_core::Error>(())
 //! ```
 
+#[cfg(test)]
+mod checks;
 mod client;
 mod error;
 #[doc(hidden)]

@@ -23,6 +23,7 @@ usage: cargo xtask TASK
   storm        kill writers at random and at every named step, and look for what is lost [--kills N] [--seconds S] [--seed S]
   bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
   budget       instructions of the hot paths, held against bench/budget.json [--record]
+  powerloss    long random histories of a pool, cut by power losses at every moment [SECONDS, or 60]
   packages     the SDK and the wheel, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   man          the manual pages, made of the definitions of --help, in a folder [DIR, or target/man]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "budget" => budget::run(false),
         Some((task, [flag])) if task == "budget" && flag == "--record" => budget::run(true),
         Some((task, rest)) if task == "storm" => storm(rest),
+        Some((task, rest)) if task == "powerloss" => powerloss(rest),
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
@@ -114,6 +116,17 @@ fn man(dir: &Path) -> Result<(), String> {
     let dir = std::path::absolute(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let base = ["run", "--quiet", "-p", "plasmite", "--", "man"];
     cargo("manual pages", &base).arg(&dir).run()
+}
+
+fn powerloss(args: &[String]) -> Result<(), String> {
+    let seconds = match args {
+        [] => "60",
+        [seconds] if seconds.parse::<u64>().is_ok() => seconds,
+        _ => return Err("powerloss takes a number of seconds".into()),
+    };
+    let test = "checks::powerloss::tests::long_histories_for_as_long_as_asked";
+    let args = ["test", "-p", "plasmite-core", "--lib", test, "--", "--ignored", "--nocapture"];
+    cargo("power losses", &args).env("PLASMITE_POWERLOSS_SECONDS", seconds).run()
 }
 
 fn bench(args: &[String]) -> Result<(), String> {

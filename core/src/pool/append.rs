@@ -4,7 +4,7 @@
 //! committed, and everything it wrote lies in bytes and words that nobody looks at; or it is committed, and whole.
 
 use std::cell::Cell;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::live::{Tip, plausible};
 use super::local::Local;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
+use crate::sys::word::fence;
 use crate::types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};
 
 /// How much of a frame's place is prepared. Of a longer one the CPU fetches the rest by itself while the beginning is copied.

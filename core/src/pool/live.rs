@@ -1,68 +1,72 @@
 //! The live words of the header, by name.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
 use crate::failpoint::{self, Failpoint};
-use crate::format::geometry::Geometry;
+use crate::format::geometry::{Geometry, SLOT_BYTES};
 use crate::format::header::{self, TIP_INVALID};
 use crate::sys::map::Map;
+use crate::sys::word::{Half, Word, fence};
 use crate::types::{Bounds, Seq, Timestamp};
 
 impl Map {
-    pub(super) fn writer_lock(&self) -> &AtomicU64 {
+    pub(super) fn writer_lock(&self) -> &Word {
         self.word(header::WRITER_LOCK_AT)
     }
 
     /// The linearization point: a message is there for everyone once this word has its seq.
     ///
     /// Stored with release order after frame, slot and tip; loaded with acquire order before they are read.
-    pub(super) fn committed(&self) -> &AtomicU64 {
+    pub(super) fn committed(&self) -> &Word {
         self.word(header::COMMITTED_SEQ_AT)
     }
 
     /// Advanced before the bytes of older messages are overwritten; readers look at it again after they copied.
-    pub(super) fn oldest(&self) -> &AtomicU64 {
+    pub(super) fn oldest(&self) -> &Word {
         self.word(header::OLDEST_SEQ_AT)
     }
 
     /// Odd when a reader may be asleep on this word; whoever wakes adds one first, so it also counts wake-ups.
-    pub(super) fn waiters(&self) -> &AtomicU32 {
+    pub(super) fn waiters(&self) -> &Half {
         self.half(header::WAITERS_AT)
     }
 
-    pub(super) fn state(&self) -> &AtomicU32 {
+    pub(super) fn state(&self) -> &Half {
         self.half(header::STATE_AT)
     }
 
-    pub(super) fn sync_lock(&self) -> &AtomicU64 {
+    pub(super) fn sync_lock(&self) -> &Word {
         self.word(header::SYNC_LOCK_AT)
     }
 
     /// The newest message for which a sync was asked. Written under the writer lock, before the message is committed.
-    pub(super) fn flush_target(&self) -> &AtomicU64 {
+    pub(super) fn flush_target(&self) -> &Word {
         self.word(header::FLUSH_TARGET_AT)
     }
 
     /// The newest message that a finished sync covered.
-    pub(super) fn durable(&self) -> &AtomicU64 {
+    pub(super) fn durable(&self) -> &Word {
         self.word(header::DURABLE_SEQ_AT)
     }
 
     /// A value of `durable` that is itself known to be on the disk.
-    pub(super) fn persisted(&self) -> &AtomicU64 {
+    pub(super) fn persisted(&self) -> &Word {
         self.word(header::PERSISTED_SEQ_AT)
     }
 
     /// How many syncs failed since the pool was last recovered; after the first, nothing is called durable any more.
-    pub(super) fn sync_failures(&self) -> &AtomicU64 {
+    pub(super) fn sync_failures(&self) -> &Word {
         self.word(header::SYNC_FAILURES_AT)
     }
 
     /// The frame of message `seq` starts at this many units in the ring.
-    pub(super) fn slot(&self, geometry: &Geometry, seq: Seq) -> &AtomicU32 {
-        let index = seq.get() % geometry.slots;
-        self.half(geometry.slots_offset + index * 4)
+    pub(super) fn slot(&self, geometry: &Geometry, seq: Seq) -> &Half {
+        self.slot_at(geometry, seq.get() % geometry.slots)
+    }
+
+    pub(super) fn slot_at(&self, geometry: &Geometry, index: u64) -> &Half {
+        self.half(geometry.slots_offset + index * SLOT_BYTES)
     }
 
     pub(super) fn boot_id(&self) -> [u8; 16] {

@@ -1,12 +1,12 @@
 //! What belongs to one process: its open file description, its place, and the locks between its threads.
 
 use std::fs::File;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::place::OwnPlace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::replaceable::Replaceable;
-use crate::sys::{files, fork};
+use crate::sys::{files, fork, word};
 
 #[derive(Debug)]
 pub(super) struct Local {
@@ -33,11 +33,11 @@ impl Local {
 
     #[inline]
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        word::lock(&self.writing)
     }
 
     pub(super) fn syncing(&self) -> MutexGuard<'_, ()> {
-        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+        word::lock(&self.syncing)
     }
 }
 

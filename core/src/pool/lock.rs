@@ -5,22 +5,25 @@
 
 use std::fs::File;
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::place::{self, Holder, OwnPlace, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::header::PARTICIPANTS;
+use crate::sys::clock::Instant;
 use crate::sys::futex;
 use crate::sys::map::Map;
+use crate::sys::word::Word;
 
 const HOLDER: u64 = 0x7fff_ffff;
 const SLEEPERS: u64 = 1 << 31;
 const LOW: u64 = 0xffff_ffff;
 
 /// Looks at the word before the first sleep: about as long as an append of a small message takes.
-const SPINS: u32 = 100;
+/// Under the model checker each look is a branch: one will do.
+const SPINS: u32 = if cfg!(test) { 1 } else { 100 };
 /// The longest sleep before the holder's life is looked into.
 const SLEEP: Duration = Duration::from_millis(10);
 /// How long a holding is taken for a living one.
@@ -39,7 +42,7 @@ pub(super) struct Waiter<'a> {
 /// The lock, held.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
-    word: &'a AtomicU64,
+    word: &'a Word,
     /// All sleepers are woken at the end rather than one.
     wake_all: bool,
     /// The last holder died in here.
@@ -47,12 +50,12 @@ pub(super) struct Held<'a> {
 }
 
 /// True when nobody holds the lock at this moment.
-pub(super) fn is_free(word: &AtomicU64) -> bool {
+pub(super) fn is_free(word: &Word) -> bool {
     word.load(Ordering::Relaxed) & HOLDER == 0
 }
 
 /// The place that the word names, if there is no such place.
-pub(super) fn impossible_place(word: &AtomicU64) -> Option<u64> {
+pub(super) fn impossible_place(word: &Word) -> Option<u64> {
     let place = (word.load(Ordering::Relaxed) & HOLDER).checked_sub(1)?;
     (place >= u64::from(PARTICIPANTS)).then_some(place)
 }
@@ -60,7 +63,7 @@ pub(super) fn impossible_place(word: &AtomicU64) -> Option<u64> {
 /// Takes the lock, or gives up once `done` says that it is not needed any more.
 #[inline]
 pub(super) fn acquire<'a>(
-    word: &'a AtomicU64,
+    word: &'a Word,
     place: &Place<'_>,
     waiter: Waiter<'_>,
     wake_all: bool,
@@ -76,7 +79,7 @@ pub(super) fn acquire<'a>(
 
 #[cold]
 fn acquire_contended<'a>(
-    word: &'a AtomicU64,
+    word: &'a Word,
     mine: u64,
     waiter: Waiter<'_>,
     wake_all: bool,
@@ -161,7 +164,7 @@ fn acquire_contended<'a>(
 }
 
 /// Frees a lock whose holder had place `number` and died, and wakes who sleeps for it. The caller has just taken the place.
-pub(super) fn free_after_death(word: &AtomicU64, number: u32) -> bool {
+pub(super) fn free_after_death(word: &Word, number: u32) -> bool {
     let now = word.load(Ordering::Relaxed);
     // Acquire and release: what the dead one stored is there for whoever takes the lock next.
     let freed = now & HOLDER == u64::from(number) + 1
@@ -174,7 +177,7 @@ pub(super) fn free_after_death(word: &AtomicU64, number: u32) -> bool {
 
 /// Acquire order: pairs with the release in `Held::drop`. After the death of a holder the CPU's own coherence does: what
 /// it had stored before it was killed is there.
-fn exchange(word: &AtomicU64, now: u64, low: u64) -> bool {
+fn exchange(word: &Word, now: u64, low: u64) -> bool {
     let next = (now & !LOW).wrapping_add(1 << 32) | low;
     word.compare_exchange(now, next, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
@@ -190,6 +193,6 @@ impl Drop for Held<'_> {
 }
 
 #[cold]
-fn wake_sleepers(word: &AtomicU64, all: bool) {
+fn wake_sleepers(word: &Word, all: bool) {
     futex::wake_low(word, if all { i32::MAX } else { 1 });
 }

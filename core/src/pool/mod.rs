@@ -169,14 +169,14 @@ impl Pool {
         self.0.frozen.as_ref().filter(|f| self.map().boot_id() == f.boot_id)
     }
 
-    /// The flag that a deleter leaves, and the mark of a file that shrank: two loads.
+    /// The flag that a deleter leaves (one from before a power loss says nothing: the file has a name), and the mark of a file that shrank: two loads.
     fn check_state(&self) -> Result<()> {
         if self.map().is_poisoned() {
             return Err(self.shrunk());
         }
         match self.map().state().load(Ordering::Acquire) {
-            STATE_DELETED => Err(self.deleted()),
-            STATE_RESIZED => Err(self.resized()),
+            STATE_DELETED if self.frozen().is_none() => Err(self.deleted()),
+            STATE_RESIZED if self.frozen().is_none() => Err(self.resized()),
             _ => Ok(()),
         }
     }

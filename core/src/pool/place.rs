@@ -4,19 +4,20 @@
 //! of writers get on.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::header::{PARTICIPANT_BYTES, PARTICIPANTS, PARTICIPANTS_AT, STATE_DELETED};
+use crate::sys::clock::{self, Instant};
 use crate::sys::files;
 use crate::sys::map::Map;
 use crate::sys::ofd::{self, Byte};
 use crate::sys::process::ProcessId;
+use crate::sys::word::{self, Half, Word};
 
 /// Places from here on are lent.
 const FIRST_LENT: u32 = PARTICIPANTS - 32;
@@ -27,9 +28,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct OwnPlace {
     /// The place plus one; 0: none yet.
-    kept: AtomicU32,
+    kept: Half,
     /// The lent places that this handle uses now, one bit each: locks of one description never conflict with each other.
-    lent: AtomicU32,
+    lent: Half,
     /// Held while a thread locks or unlocks the byte of a place that is not known to be this handle's.
     asking: Mutex<()>,
     me: ProcessId,
@@ -47,8 +48,8 @@ pub(super) struct Place<'a> {
 impl OwnPlace {
     pub(super) fn new() -> Self {
         Self {
-            kept: AtomicU32::new(0),
-            lent: AtomicU32::new(0),
+            kept: Half::new(0),
+            lent: Half::new(0),
             asking: Mutex::new(()),
             me: ProcessId::current(),
         }
@@ -63,7 +64,7 @@ impl OwnPlace {
     }
 
     fn ask(&self) -> MutexGuard<'_, ()> {
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+        word::lock(&self.asking)
     }
 
     /// Lets others take over what this handle holds, as if its process had died. For one whose mapping leads nowhere any more.
@@ -124,7 +125,7 @@ impl OwnPlace {
                 )
                 .with_hint("close writers that are idle, or try again"));
             }
-            thread::sleep(LOOK_AGAIN);
+            clock::sleep(LOOK_AGAIN);
         }
     }
 
@@ -144,7 +145,7 @@ impl OwnPlace {
 /// Frees the locks that the last owner of a place died with. Otherwise they would count as the new owner's, who may not come
 /// to use them for a long time.
 fn inherit(map: &Map, file: &File, number: u32) {
-    let free = |word: &AtomicU64| lock::free_after_death(word, number);
+    let free = |word: &Word| lock::free_after_death(word, number);
     free(map.sync_lock());
     if free(map.writer_lock()) && files::is_unlinked(file).unwrap_or(false) {
         // It may have been about to say so.

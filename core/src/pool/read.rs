@@ -1,11 +1,12 @@
 //! Reading: a copy, and a look whether it was overtaken.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::Pool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::FrameHeader;
 use crate::message::Message;
+use crate::sys::word::fence;
 use crate::types::Seq;
 
 /// What came of an attempt to read a message.

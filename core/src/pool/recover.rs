@@ -9,8 +9,7 @@
 
 use std::fs::File;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::live::Tip;
 use super::ring::Ring;
@@ -19,7 +18,10 @@ use crate::failpoint::{self, Failpoint};
 use crate::format::frame::{self, FrameHeader};
 use crate::format::header;
 use crate::message::Message;
+use crate::sys::clock::{self, Instant};
+use crate::sys::files;
 use crate::sys::ofd::{self, Byte};
+use crate::sys::word::Word;
 use crate::types::{Bounds, MAX_SEQ, Seq, Timestamp};
 
 /// How often a process looks again whether another has finished recovering.
@@ -30,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss; a forged
 /// file can't keep the scan busy.
 const MAX_PROBES: u64 = 1 << 22;
+
+/// A slot of no message: no ring has so many units.
+const NOWHERE: u32 = u32::MAX;
 
 /// What a scan of a pool found.
 #[derive(Clone, Debug)]
@@ -64,13 +69,13 @@ pub(super) fn recover(
             return Err(Error::new(ErrorKind::Busy, "another process is recovering the pool")
                 .with_hint("try again when it is done"));
         }
-        thread::sleep(LOOK_AGAIN);
+        clock::sleep(LOOK_AGAIN);
     }
     let result = loop {
         match recover_alone(ring, file, current_boot) {
             // A process that is just starting a child may hold a description a moment longer than its handle.
             Err(e) if e.kind() == ErrorKind::Busy && start.elapsed() < patience => {
-                thread::sleep(LOOK_AGAIN);
+                clock::sleep(LOOK_AGAIN);
             }
             result => break result,
         }
@@ -98,15 +103,20 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     for (seq, place) in &recovered.found {
         ring.set_start(*seq, *place);
     }
+    forget_others(ring, recovered.bounds);
     failpoint::pass(Failpoint::IndexStored);
     // The index first: the words below rely on it, and a second power loss may come at any time.
-    file.sync_data().map_err(fail)?;
+    files::sync_data(file).map_err(fail)?;
     failpoint::pass(Failpoint::IndexSynced);
     let Bounds { oldest, newest } = recovered.bounds;
     map.writer_lock().store(0, Ordering::Relaxed);
     map.sync_lock().store(0, Ordering::Relaxed);
     map.waiters().store(0, Ordering::Relaxed);
     map.sync_failures().store(0, Ordering::Relaxed);
+    // What this power loss undid, if the file has a name still: the state came to the disk, the directory did not.
+    if !files::is_unlinked(file).map_err(fail)? {
+        map.state().store(0, Ordering::Relaxed);
+    }
     failpoint::pass(Failpoint::LocksCleared);
     recovered.tip.write_alone(map);
     failpoint::pass(Failpoint::TipRecovered);
@@ -116,7 +126,7 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     }
     map.committed().store(newest.get(), Ordering::Release);
     failpoint::pass(Failpoint::BoundsRecovered);
-    file.sync_data().map_err(fail)?;
+    files::sync_data(file).map_err(fail)?;
     failpoint::pass(Failpoint::RecoverySynced);
     if map.is_poisoned() {
         return Err(Error::corrupt("the pool's file became shorter while it was recovered"));
@@ -124,6 +134,24 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     map.set_boot_id(current_boot);
     failpoint::pass(Failpoint::BootStored);
     Ok(())
+}
+
+/// Leaves in the index nothing but the run that is kept: what it gave up must not be found by the next recovery, when other
+/// messages of the same numbers were appended since.
+fn forget_others(ring: Ring<'_>, kept: Bounds) {
+    let slots = ring.geometry.slots;
+    // A slot that was never used holds a zero, like that of a message at the start of the ring.
+    let at_zero = ring.header_at(0).map_or(0, |header| header.seq.get() % slots);
+    let first = kept.oldest.get() % slots;
+    for index in 0..slots {
+        let is_kept = (index + slots - first) % slots < kept.count();
+        if !is_kept
+            && (ring.map.slot_at(ring.geometry, index).load(Ordering::Relaxed) != 0
+                || index == at_zero)
+        {
+            ring.map.slot_at(ring.geometry, index).store(NOWHERE, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A whole frame and its place.
@@ -155,7 +183,7 @@ impl<'a> Scan<'a> {
     fn run(mut self) -> Recovered {
         let map = self.ring.map;
         let geometry = *self.ring.geometry;
-        let word = |w: &std::sync::atomic::AtomicU64| Seq::new(w.load(Ordering::Relaxed));
+        let word = |w: &Word| Seq::new(w.load(Ordering::Relaxed));
         let durable = word(map.durable());
         let committed = word(map.committed()).min(MAX_SEQ.prev());
         let oldest_said = word(map.oldest()).max(Seq::FIRST);

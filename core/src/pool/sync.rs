@@ -14,6 +14,7 @@ use super::local::Local;
 use super::lock::{self, Waiter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
+use crate::sys::files;
 use crate::types::Seq;
 
 /// A disk may be slow: how long one sync may take before those who wait for it get Busy.
@@ -80,7 +81,7 @@ impl Pool {
         // A writer stores the target before it commits: one killed in between leaves it one too high.
         let committed = map.committed().load(Ordering::Acquire);
         let covered = map.flush_target().load(Ordering::Acquire).min(committed);
-        if let Err(e) = local.file.sync_data() {
+        if let Err(e) = files::sync_data(&local.file) {
             // The kernel reports a lost write once and then calls the page clean (fsync(2)): no later sync can be believed.
             map.sync_failures().fetch_add(1, Ordering::AcqRel);
             return Err(sync_failed(&e.to_string()).with_path(self.path()));

@@ -1,11 +1,12 @@
 //! A cursor over a pool's messages.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Pool;
 use super::read::Read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
+use crate::sys::clock::Instant;
 use crate::types::Seq;
 
 /// What a reader that was overtaken does.

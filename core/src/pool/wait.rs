@@ -1,11 +1,12 @@
 //! Waiting for messages: asleep on the waiters word, until a writer wakes.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Pool;
 use crate::error::Result;
 use crate::failpoint::{self, Failpoint};
+use crate::sys::clock::Instant;
 use crate::sys::futex;
 use crate::types::Seq;
 

@@ -1,11 +1,12 @@
 //! One thread that waits for several pools.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Pool;
 use super::wait::{ASLEEP, LAST_LOOK, SLEEP};
 use crate::sys::futex;
+use crate::sys::word::Half;
 use crate::types::Seq;
 
 /// The most pools that one call of [`wait_any`] can sleep for; with more of them it looks again at short intervals.
@@ -13,7 +14,7 @@ pub const MAX_WAIT_ANY: usize = futex::MAX_WAIT_MANY - 1;
 
 /// Wakes a thread that sleeps in [`wait_any`].
 #[derive(Debug, Default)]
-pub struct Bell(AtomicU32);
+pub struct Bell(Half);
 
 impl Bell {
     /// How often it was rung. To be read before looking at what a ring announces.

@@ -9,3 +9,9 @@ pub(crate) fn realtime_nanos() -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
+
+#[cfg(not(test))]
+pub(crate) use std::{thread::sleep, time::Instant};
+
+#[cfg(test)]
+pub(crate) use super::observed::{Instant, sleep};

@@ -229,6 +229,15 @@ fn set_attribute(file: &File, name: &CString, value: &[u8]) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Makes the file's bytes, and its mapping's, survive power loss.
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        return observer.sync(file);
+    }
+    file.sync_data()
+}
+
 /// Makes a directory's entries, `file` among them, survive power loss.
 pub(crate) fn sync_dir(dir: &Path, file: &File) -> io::Result<()> {
     match File::open(dir) {

@@ -1,31 +1,50 @@
 //! Shared futexes on words of a mapped file (futex(2)).
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::word::{Half, Word};
+
 /// The half of `word` that holds its low 32 bits, for the kernel to look at: this engine runs on little-endian machines.
-fn low_half(word: &AtomicU64) -> *const u32 {
+fn low_half(word: &Word) -> *const u32 {
     word.as_ptr().cast::<u32>().cast_const()
 }
 
 /// Sleeps while the low half of `word` is `expected`, up to `timeout`. Returns for any reason at all: look again.
-pub(crate) fn wait_low(word: &AtomicU64, expected: u32, timeout: Duration) {
+pub(crate) fn wait_low(word: &Word, expected: u32, timeout: Duration) {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        observer.sleep_on(&[(word.cell(), expected)], timeout);
+        return;
+    }
     wait_at(low_half(word), expected, timeout);
 }
 
 /// Wakes up to `count` sleepers of [`wait_low`].
-pub(crate) fn wake_low(word: &AtomicU64, count: i32) {
+pub(crate) fn wake_low(word: &Word, count: i32) {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        return observer.wake(word.cell(), count);
+    }
     wake_at(low_half(word), count);
 }
 
 /// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again. True: a signal handler ran.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) -> bool {
+pub(crate) fn wait(word: &Half, expected: u32, timeout: Duration) -> bool {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        return observer.sleep_on(&[(word.cell(), expected)], timeout);
+    }
     wait_at(word.as_ptr(), expected, timeout)
 }
 
 /// Wakes all sleepers of [`wait`].
-pub(crate) fn wake_all(word: &AtomicU32) {
+pub(crate) fn wake_all(word: &Half) {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        return observer.wake(word.cell(), i32::MAX);
+    }
     wake_at(word.as_ptr(), i32::MAX);
 }
 
@@ -63,7 +82,13 @@ struct WaitV {
 
 /// Sleeps while each word is what is expected of it, up to `timeout`. Returns for any reason at all: look again. False, at once,
 /// when there are too many words, or the kernel can't do it (Linux before 5.16).
-pub(crate) fn wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> bool {
+pub(crate) fn wait_many(words: &[(&Half, u32)], timeout: Duration) -> bool {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        let cells: Vec<_> = words.iter().map(|(word, value)| (word.cell(), *value)).collect();
+        observer.sleep_on(&cells, timeout);
+        return true;
+    }
     const FUTEX2_SIZE_U32: u32 = 2;
     static MISSING: AtomicBool = AtomicBool::new(false);
     // Relaxed: it only saves asking again.
@@ -121,7 +146,7 @@ mod tests {
     #[test]
     fn a_word_whose_file_became_shorter_does_not_end_waiting_for_many_words() {
         let soon = Duration::from_millis(1);
-        let good = AtomicU32::new(7);
+        let good = Half::new(7);
         if !wait_many(&[(&good, 7)], soon) {
             eprintln!("this kernel has no futex_waitv");
             return;
@@ -129,7 +154,7 @@ mod tests {
         let file: File = tempfile::tempfile().unwrap();
         let map = MmapOptions::new().len(4096).map_raw(&file).unwrap();
         // SAFETY: the address is aligned and mapped, though no memory is behind it: only the kernel looks there.
-        let gone = unsafe { AtomicU32::from_ptr(map.as_mut_ptr().cast()) };
+        let gone = unsafe { Half::from_ptr(map.as_mut_ptr().cast()) };
         assert!(wait_many(&[(&good, 7), (gone, 0)], soon));
         assert!(wait_many(&[(&good, 7)], soon));
     }

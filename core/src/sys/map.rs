@@ -4,13 +4,14 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::copy;
 use super::sigbus::Region;
 use super::text::TextWords;
+use super::word::{Half, Word};
 
 /// A pool file in memory.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ impl Map {
         let raw =
             if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
         let region = Region::guard(raw.as_ptr() as usize, raw.len(), writable);
+        #[cfg(test)]
+        if let Some(observer) = super::observed::observer() {
+            observer.mapped(raw.as_ptr() as usize, raw.len());
+        }
         Ok(Self { raw, region })
     }
 
@@ -46,18 +51,18 @@ impl Map {
     }
 
     /// The word at byte `at`, which is a multiple of 8 inside the mapping.
-    pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
+    pub(crate) fn word(&self, at: u64) -> &Word {
         self.check(at, 8, 8);
         // SAFETY: inside the mapping and aligned, as just checked; the mapping lives as long as the borrow; other processes
         // change the word by atomic instructions or, if hostile, by others, which yields some value and nothing worse.
-        unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
+        unsafe { Word::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
     }
 
     /// The half word at byte `at`, which is a multiple of 4 inside the mapping.
-    pub(crate) fn half(&self, at: u64) -> &AtomicU32 {
+    pub(crate) fn half(&self, at: u64) -> &Half {
         self.check(at, 4, 4);
         // SAFETY: as in `word`.
-        unsafe { AtomicU32::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
+        unsafe { Half::from_ptr(self.raw.as_mut_ptr().add(at as usize).cast()) }
     }
 
     /// Copies words out, starting at byte `at` (a multiple of 8). Relaxed: the caller orders and checks.
@@ -73,6 +78,12 @@ impl Map {
     /// Copies words out. True: every byte of the copy is ASCII.
     fn copy_words(&self, at: u64, out: &mut [u64]) -> bool {
         self.check(at, out.len() as u64 * 8, 8);
+        #[cfg(test)]
+        if super::observed::observer().is_some() {
+            let word = |i| self.word(at + 8 * i as u64).load(Ordering::Relaxed);
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = word(i));
+            return super::bytes_of(out).is_ascii();
+        }
         // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own.
         unsafe {
             let from = self.raw.as_ptr().add(at as usize).cast();
@@ -93,6 +104,10 @@ impl Map {
     #[inline]
     pub(crate) fn write_bytes(&self, at: u64, bytes: &[u8]) {
         self.check(at, (bytes.len() as u64).next_multiple_of(8), 8);
+        #[cfg(test)]
+        if super::observed::observer().is_some() {
+            return self.store_words(at, &super::words_of(bytes));
+        }
         // SAFETY: the range is inside the mapping and aligned, as just checked; the other is a slice of our own. A mapping
         // that is written to was made writable, or the handle had refused before.
         unsafe {

@@ -13,11 +13,25 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod map;
 pub(crate) mod marks;
+#[cfg(test)]
+pub(crate) mod observed;
 pub(crate) mod ofd;
 pub(crate) mod process;
 pub(crate) mod replaceable;
 mod sigbus;
 pub(crate) mod text;
+pub(crate) mod word;
+
+/// Words that hold these bytes, the last one filled up with zeros.
+#[cfg(test)]
+pub(crate) fn words_of(bytes: &[u8]) -> Vec<u64> {
+    let word = |chunk: &[u8]| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    };
+    bytes.chunks(8).map(word).collect()
+}
 
 /// The bytes of words, in memory order.
 pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {

@@ -302,7 +302,7 @@ impl<'a> Exam<'a> {
         };
         let Ok(start) = ring.start_of(seq) else { return };
         let Ok(whole) = frames::at(ring, seq, start, &mut self.words) else { return };
-        let now = |word: &std::sync::atomic::AtomicU64| Seq::new(word.load(Ordering::Acquire));
+        let now = |word: &crate::sys::word::Word| Seq::new(word.load(Ordering::Acquire));
         // A writer that is at it, or died in it and was not replaced yet, explains everything.
         let quiet = lock::is_free(ring.map.writer_lock())
             && now(ring.map.oldest()) == bounds.oldest
