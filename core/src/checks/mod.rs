@@ -2,8 +2,11 @@
 //! and all interleavings of a few processes. They run the engine's own code under an observer (`sys/observed.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod interleavings;
 mod places;
 mod powerloss;
+mod scheduler;
+mod world;
 
 /// A generator of numbers for tests, the same ones each time (xorshift64*).
 #[derive(Clone, Debug)]

@@ -1,0 +1,254 @@
+//! A world for the model checker `shuttle`: processes are tasks that run one at a time, each access to shared memory is a
+//! point at which another may go on; futexes, time and death are the world's.
+//!
+//! What is explored is every order of the accesses, each of them seen by all at once. What a weaker memory may show besides
+//! is argued where the orderings stand, which name the other side that they pair with.
+
+use std::cell::{Cell as Value, RefCell};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use shuttle::sync::atomic::AtomicBool;
+use shuttle::sync::mpsc::{Receiver, Sender, channel};
+use shuttle::thread::{self, ThreadId};
+
+use super::places::Places;
+use crate::sys::observed::{Cell, Change, Observer, Observing, observe};
+
+/// Which words are points. Accesses to others commute with all that other tasks do, or are none of the scenario's business.
+pub(super) type Points = fn(usize) -> bool;
+
+pub(super) struct World {
+    points: Points,
+    /// False: nobody wakes but by being woken. Who is never woken is a deadlock, which the checker reports.
+    time_passes: bool,
+    places: Places,
+    /// An access to it is a point at which the checker may switch.
+    gate: AtomicBool,
+    clock: Value<Duration>,
+    sleepers: RefCell<Vec<Sleeper>>,
+    /// Tells the timer of a sleep.
+    tick: RefCell<Option<Sender<()>>>,
+    over: Value<bool>,
+    /// Who dies, and before which of its accesses from now on.
+    doomed: Value<Option<(ThreadId, usize)>>,
+    dead: RefCell<HashSet<ThreadId>>,
+}
+
+struct Sleeper {
+    on: Vec<usize>,
+    until: Duration,
+    alarm: Sender<()>,
+}
+
+/// Ends a task as `kill -9` ends a process: nothing it does while it unwinds has any effect.
+struct Death;
+
+impl World {
+    /// The world of one execution, and of all its tasks until the guard is dropped.
+    pub(super) fn new(points: Points, time_passes: bool) -> (Rc<Self>, Observing) {
+        let world = Rc::new(Self {
+            points,
+            time_passes,
+            places: Places::default(),
+            gate: AtomicBool::new(false),
+            clock: Value::default(),
+            sleepers: RefCell::default(),
+            tick: RefCell::default(),
+            over: Value::new(false),
+            doomed: Value::default(),
+            dead: RefCell::default(),
+        });
+        (world.clone(), observe(world))
+    }
+
+    /// Runs `main` with the task that lets time pass beside it.
+    pub(super) fn run(self: &Rc<Self>, main: impl FnOnce()) {
+        let world = Local(self.clone());
+        let (tick, ticks) = channel();
+        *self.tick.borrow_mut() = Some(tick.clone());
+        let timer = thread::spawn(move || world.let_time_pass(&ticks));
+        main();
+        self.over.set(true);
+        tick.send(()).unwrap();
+        timer.join().unwrap();
+    }
+
+    fn let_time_pass(&self, ticks: &Receiver<()>) {
+        while ticks.recv().is_ok() && !self.over.get() {
+            let mut sleepers = self.sleepers.borrow_mut();
+            // A tick for each sleep; some were woken.
+            let Some(next) = (0..sleepers.len()).min_by_key(|i| sleepers[*i].until) else {
+                continue;
+            };
+            let sleeper = sleepers.remove(next);
+            drop(sleepers);
+            self.clock.set(self.clock.get().max(sleeper.until));
+            sleeper.alarm.send(()).unwrap();
+        }
+    }
+
+    /// Runs what a process does until it dies before its access number `n`. None: it died.
+    pub(super) fn until_death<T>(&self, n: usize, act: impl FnOnce() -> T) -> Option<T> {
+        self.doomed.set(Some((thread::current().id(), n)));
+        match catch_unwind(AssertUnwindSafe(act)) {
+            Ok(result) => {
+                self.doomed.set(None);
+                Some(result)
+            }
+            Err(why) if why.is::<Death>() => None,
+            Err(why) => resume_unwind(why),
+        }
+    }
+
+    /// A point for the access to `cell`. False: by a dead process.
+    fn point(&self, cell: Cell<'_>) -> bool {
+        match self.places.of(cell) {
+            Some(place) => self.point_at((self.points)(place)),
+            // A word of the process' own, which its threads share.
+            None => self.point_at((self.points)(usize::MAX)),
+        }
+    }
+
+    fn point_at(&self, switches: bool) -> bool {
+        let me = thread::current().id();
+        if self.dead.borrow().contains(&me) {
+            return false;
+        }
+        if let Some((doomed, n)) = self.doomed.get().filter(|(doomed, _)| *doomed == me) {
+            if n == 0 {
+                self.doomed.set(None);
+                self.dead.borrow_mut().insert(me);
+                resume_unwind(Box::new(Death));
+            }
+            self.doomed.set(Some((doomed, n - 1)));
+        }
+        if switches {
+            self.gate.load(Ordering::SeqCst);
+        }
+        true
+    }
+
+    fn sleeping_place(&self, cell: Cell<'_>) -> usize {
+        self.places.of(cell).unwrap_or(cell.address())
+    }
+}
+
+/// Tasks all run on one thread of the system, whatever the checker's types ask for.
+struct Local<T>(Rc<T>);
+
+#[allow(unsafe_code, reason = "shuttle wants what it moves between tasks to be Send")]
+// SAFETY: all tasks of an execution run on the thread that runs it.
+unsafe impl<T> Send for Local<T> {}
+
+impl<T> std::ops::Deref for Local<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Starts a process: a task that is one of the world's.
+pub(super) fn process<T: Send + 'static>(
+    world: &Rc<World>,
+    act: impl FnOnce(&World) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let world = Local(world.clone());
+    thread::spawn(move || act(&world))
+}
+
+impl Observer for World {
+    fn mapped(&self, start: usize, bytes: usize) {
+        self.places.mapped(start, bytes);
+    }
+
+    fn load(&self, cell: Cell<'_>, _order: Ordering) -> u64 {
+        self.point(cell);
+        cell.load()
+    }
+
+    fn store(&self, cell: Cell<'_>, value: u64, _order: Ordering) {
+        if self.point(cell) {
+            cell.store(value);
+        }
+    }
+
+    fn update(
+        &self,
+        cell: Cell<'_>,
+        _success: Ordering,
+        _failure: Ordering,
+        change: Change<'_>,
+    ) -> Result<u64, u64> {
+        let alive = self.point(cell);
+        let before = cell.load();
+        match change(before) {
+            Some(next) => {
+                if alive {
+                    cell.store(next);
+                }
+                Ok(before)
+            }
+            None => Err(before),
+        }
+    }
+
+    fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> bool {
+        if !self.point_at(true)
+            || cells.iter().any(|(cell, expected)| cell.load() as u32 != *expected)
+        {
+            return false;
+        }
+        let (alarm, alarms) = channel();
+        self.sleepers.borrow_mut().push(Sleeper {
+            on: cells.iter().map(|(cell, _)| self.sleeping_place(*cell)).collect(),
+            until: self.clock.get() + timeout,
+            alarm,
+        });
+        let tick = self.tick.borrow().clone();
+        if let Some(tick) = tick.filter(|_| self.time_passes) {
+            tick.send(()).unwrap();
+        }
+        alarms.recv().unwrap();
+        false
+    }
+
+    fn wake(&self, cell: Cell<'_>, count: i32) {
+        if !self.point_at(true) {
+            return;
+        }
+        let place = self.sleeping_place(cell);
+        for _ in 0..count {
+            let mut sleepers = self.sleepers.borrow_mut();
+            let Some(at) = sleepers.iter().position(|s| s.on.contains(&place)) else { return };
+            let sleeper = sleepers.remove(at);
+            drop(sleepers);
+            sleeper.alarm.send(()).unwrap();
+        }
+    }
+
+    fn sync(&self, _file: &File) -> io::Result<()> {
+        self.point_at(true);
+        self.point_at(true);
+        Ok(())
+    }
+
+    fn system_call(&self) -> bool {
+        self.point_at(true)
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.get()
+    }
+
+    fn pause(&self) {
+        self.clock.set(self.clock.get() + Duration::from_millis(1));
+        thread::yield_now();
+    }
+}
