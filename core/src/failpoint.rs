@@ -160,7 +160,9 @@ mod tests {
         let pool = concat!(env!("CARGO_MANIFEST_DIR"), "/src/pool");
         let sources: String = std::fs::read_dir(pool)
             .unwrap()
-            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| std::fs::read_to_string(path).unwrap())
             .collect();
         for point in Failpoint::ALL {
             assert!(
