@@ -132,3 +132,13 @@ fn cookbook() {
 fn cli() {
     run("docs/cli.md", ":");
 }
+
+/// What a newcomer tries in the first hour, on a journal and on events by the thousand, each step broken once.
+#[test]
+fn newcomers_hour() {
+    let script = root().join("cli/tests/newcomer/hour.sh");
+    let folder = tempfile::tempdir().unwrap();
+    let (status, printed) =
+        Shell::start(folder.path()).run(&format!("bash '{}'", script.display()));
+    assert_eq!(status, 0, "{printed}");
+}
