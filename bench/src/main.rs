@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_abi;
+mod command;
 mod count;
 mod cpus;
 mod floor;

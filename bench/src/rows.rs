@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::report::{AllowedOf, Form, Row, Unit, print};
-use crate::{c_abi, json, mount, processes, python, requests, wake_up};
+use crate::{c_abi, command, json, mount, processes, python, requests, wake_up};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -85,6 +85,7 @@ const IN_ROUNDS: &[Group] = &[
     ("wake-up", wake_up::rows),
     ("C", |b| c_abi::rows(b)),
     ("Python", |b| python::rows(b)),
+    ("command", command::rows),
     ("flush", durable),
     ("mount: write", |b| b.with_mounts(Mounts::write)),
     ("mount: create", |b| b.with_mounts(Mounts::create)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use memchr::memchr;
 use plasmite_core::json::Document;
 use plasmite_core::{
-    Bell, Client, Durability, Error, ErrorKind, Message, Pool, Seq, Tail, TailOptions, wait_any,
+    Bell, Client, Durability, Error, ErrorKind, Message, Seq, Tail, TailOptions, wait_any,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::errors::{self, Failure, Outcome, SUCCESS};
 use crate::follow;
 use crate::input::{Input, Records};
 use crate::output::{self, BOLD, DIM, Printer, paint, printable};
-use crate::pools;
+use crate::pools::{self, Appender};
 use crate::render::{Form, time_text};
 use crate::wanted::Wanted;
 
@@ -27,7 +27,8 @@ const LONG: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(client: &Client, args: &DuplexArgs) -> Outcome {
     let mut wanted = Wanted::new(&args.tags, &args.expressions)?;
-    let pool = pools::open_for_writing(client, &args.pool, &args.creation)?;
+    let appender = pools::open_for_writing(client, &args.pool, &args.creation)?;
+    let pool = appender.pool();
     let bounds = pool.bounds()?;
     let since = follow::last(&pool, bounds, Seq::FIRST, args.tail, &mut wanted)?;
     let tail = pool.tail(TailOptions { since: Some(since), ..Default::default() })?;
@@ -41,9 +42,8 @@ pub(crate) fn run(client: &Client, args: &DuplexArgs) -> Outcome {
     }
     output::end_when_stdout_closes();
     let shared = Shared::default();
-    let writer = Writer { pool: &pool, args, is_terminal, shared: &shared };
+    let writer = Writer { pool: &appender, args, is_terminal, shared: &shared };
     let mut reader = Reader {
-        pool: &pool,
         tail,
         wanted,
         form: Form::choose(false, args.jsonl),
@@ -93,7 +93,7 @@ struct Said {
 }
 
 struct Writer<'a> {
-    pool: &'a Pool,
+    pool: &'a Appender,
     args: &'a DuplexArgs,
     is_terminal: bool,
     shared: &'a Shared,
@@ -109,7 +109,9 @@ impl Writer<'_> {
 
     fn append(&self, document: &Document<'_>) -> Result<(), Error> {
         let mut own = self.shared.own();
-        let receipt = self.pool.append_document(document, &self.args.tags, Durability::Fast)?;
+        let tags = &self.args.tags;
+        let receipt =
+            self.pool.run(|pool| pool.append_document(document, tags, Durability::Fast))?;
         own.insert(receipt.seq);
         Ok(())
     }
@@ -120,7 +122,7 @@ impl Writer<'_> {
     }
 
     fn documents(&self, mut input: Input) -> Result<(), Error> {
-        let room = pools::room_for_data(self.pool, &self.args.tags);
+        let room = pools::room_for_data(&self.pool.pool(), &self.args.tags);
         let mut records = Records::without_choice(room, self.on_error());
         loop {
             match input.read()? {
@@ -166,7 +168,6 @@ impl Writer<'_> {
 }
 
 struct Reader<'a> {
-    pool: &'a Pool,
     tail: Tail,
     wanted: Wanted,
     form: Form,
@@ -196,8 +197,14 @@ impl Reader<'_> {
                 return Ok(());
             }
             let seen = self.tail.position().prev();
-            wait_any(&[(self.pool, seen)], &self.shared.bell, heard, LONG);
-            self.pool.check_alive()?;
+            wait_any(&[(self.tail.pool(), seen)], &self.shared.bell, heard, LONG);
+            if let Err(gone) = self.tail.pool().check_alive() {
+                // A pool that was resized goes on in another file, which the tail finds when it looks.
+                if self.tail.try_next_into(&mut message)? {
+                    self.show(&message)?;
+                }
+                self.tail.pool().check_alive().map_err(|_| gone)?;
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome, SKIPPED, SUCCESS};
 use crate::input::{Input, Records};
 use crate::mount::quoted;
 use crate::output::{self, printable};
-use crate::pools;
+use crate::pools::{self, Appender};
 use crate::render::time_text;
 
 pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
@@ -32,7 +32,7 @@ pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
 }
 
 struct Feeder<'a> {
-    pool: &'a Pool,
+    pool: &'a Appender,
     args: &'a FeedArgs,
     durability: Durability,
     receipts: Receipts,
@@ -40,7 +40,8 @@ struct Feeder<'a> {
 
 impl Feeder<'_> {
     fn feed_one(mut self, json: &str) -> Outcome {
-        let append = self.pool.append(json.as_bytes(), &self.args.tags, self.durability);
+        let append =
+            self.pool.run(|pool| pool.append(json.as_bytes(), &self.args.tags, self.durability));
         let receipt = append.map_err(|error| perhaps_a_file(error, json))?;
         self.receipts.push(receipt);
         self.receipts.print()?;
@@ -48,7 +49,7 @@ impl Feeder<'_> {
     }
 
     fn feed_stream(mut self, mut input: Input) -> Outcome {
-        let room = pools::room_for_data(self.pool, &self.args.tags);
+        let room = pools::room_for_data(&self.pool.pool(), &self.args.tags);
         let mut records = Records::new(room, self.args.errors, input.progress());
         // Receipts of a whole file would drive the bar, and everything before it, off the screen.
         self.receipts.counted_only = records.progress.is_some() && output::stdout_is_terminal();
@@ -58,9 +59,10 @@ impl Feeder<'_> {
             // With `flush` what arrived together shares one sync, before the receipts.
             let fed = if more {
                 records.push(block, |document| {
+                    let tags = &self.args.tags;
                     let append =
-                        self.pool.append_document(document, &self.args.tags, Durability::Fast);
-                    self.receipts.push(append?);
+                        |pool: &Pool| pool.append_document(document, tags, Durability::Fast);
+                    self.receipts.push(self.pool.run(append)?);
                     Ok(())
                 })
             } else {
@@ -68,7 +70,7 @@ impl Feeder<'_> {
             };
             // What was committed has its receipt, whatever came after it.
             if self.durability == Durability::Flush && self.receipts.are_due() {
-                self.pool.flush()?;
+                self.pool.run(Pool::flush)?;
             }
             self.print_receipts(&input, more)?;
             if !more || fed.is_err() {

@@ -40,7 +40,7 @@ pub(crate) fn run(client: &Client, args: &FollowArgs) -> Outcome {
         tags: Vec::new(),
         gap: if args.error_on_gap { GapPolicy::Error } else { GapPolicy::Continue },
     })?;
-    let mut follower = Follower::new(&pool, tail, wanted, cursor, args);
+    let mut follower = Follower::new(tail, wanted, cursor, args);
     let ended = follower.run();
     // What was read before a failure is delivered before the failure is told.
     follower.flush()?;
@@ -118,8 +118,7 @@ pub(crate) fn last(
     Ok(first)
 }
 
-struct Follower<'a> {
-    pool: &'a Pool,
+struct Follower {
     tail: Tail,
     wanted: Wanted,
     form: Form,
@@ -135,16 +134,9 @@ struct Follower<'a> {
     watching_stdout: bool,
 }
 
-impl<'a> Follower<'a> {
-    fn new(
-        pool: &'a Pool,
-        tail: Tail,
-        wanted: Wanted,
-        cursor: Option<Cursor>,
-        args: &FollowArgs,
-    ) -> Self {
+impl Follower {
+    fn new(tail: Tail, wanted: Wanted, cursor: Option<Cursor>, args: &FollowArgs) -> Self {
         Self {
-            pool,
             tail,
             wanted,
             form: Form::choose(args.data_only, args.jsonl),
@@ -189,7 +181,7 @@ impl<'a> Follower<'a> {
     /// Delivers the message if it is wanted. Some exit code when nothing is to come after it.
     fn offer(&mut self, message: &Message) -> Result<Option<u8>, Failure> {
         if !self.wanted.accepts(message) {
-            return Ok(self.idle.is_over_at(message.seq(), self.pool)?.then_some(TIMED_OUT));
+            return Ok(self.idle.is_over_at(message.seq(), self.tail.pool())?.then_some(TIMED_OUT));
         }
         if let Some(mut pace) = self.pace.take() {
             pace.wait(message.time(), || {
@@ -214,7 +206,7 @@ impl<'a> Follower<'a> {
         }
         // After the delivery: who dies in between delivers again.
         if let (Some(cursor), Some(seen)) = (&mut self.cursor, self.seen) {
-            cursor.save(self.pool, seen.0.next(), Some(seen))?;
+            cursor.save(self.tail.pool(), seen.0.next(), Some(seen))?;
         }
         Ok(())
     }

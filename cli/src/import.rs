@@ -14,7 +14,7 @@ use crate::args::ImportArgs;
 use crate::errors::{Outcome, SKIPPED, SUCCESS};
 use crate::input::{Input, Records};
 use crate::output::{self, printable};
-use crate::pools;
+use crate::pools::{self, Appender};
 
 /// What an envelope may have beside the data: its tags with every character escaped, its time, its number.
 const ENVELOPE_BYTES: u64 = 1 << 20;
@@ -32,13 +32,15 @@ fn time_of_message() -> Timestamp {
 pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
     drop(pools::open_for_writing(client, &args.pool, &args.creation)?);
     let path = client.path_of(&args.pool)?;
-    let pool = OpenOptions::new().clock(time_of_message).open(&path)?;
+    let options = OpenOptions::new().clock(time_of_message);
+    let pool = options.open(&path)?;
+    let appender = Appender::new(pool.clone(), options);
     let mut input = Input::open(args.file.as_deref())?;
     if input.is_terminal() {
         output::talk("Type lines as export writes them; Ctrl-D ends.");
     }
     let mut import = Import {
-        pool: &pool,
+        pool: &appender,
         resume: if args.resume { Resume::of(&pool)? } else { Resume::done() },
         told: Told::default(),
     };
@@ -57,7 +59,7 @@ pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
     };
     records.progress = None;
     if args.durability == crate::args::DurabilityArg::Flush && import.told.imported > 0 {
-        pool.flush()?;
+        appender.run(Pool::flush)?;
     }
     // What was imported is told, whatever came after it.
     import.told.tell(&args.pool)?;
@@ -66,7 +68,7 @@ pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
 }
 
 struct Import<'a> {
-    pool: &'a Pool,
+    pool: &'a Appender,
     resume: Resume,
     told: Told,
 }
@@ -102,7 +104,8 @@ impl Import<'_> {
             return Ok(());
         }
         TIME.set(time);
-        let receipt = self.pool.append_document(&data, &envelope.meta.tags, Durability::Fast)?;
+        let tags = &envelope.meta.tags;
+        let receipt = self.pool.run(|pool| pool.append_document(&data, tags, Durability::Fast))?;
         self.told.note(receipt, envelope.seq, time);
         Ok(())
     }

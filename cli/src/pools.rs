@@ -1,8 +1,9 @@
 //! Finding pools: the directory, and a pool by name with help when it is not there.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use plasmite_core::{Client, Error, ErrorKind, Pool, Result};
+use plasmite_core::{Client, Error, ErrorKind, OpenOptions, Pool, Result};
 
 use crate::args::Creation;
 use crate::errors;
@@ -17,11 +18,52 @@ pub(crate) fn client(dir: Option<PathBuf>) -> Result<Client> {
 }
 
 /// Opens a pool to append to, or creates it when that is asked for.
-pub(crate) fn open_for_writing(client: &Client, name: &str, creation: &Creation) -> Result<Pool> {
-    if creation.create {
-        return client.open_or_create(name, creation.create_size);
+pub(crate) fn open_for_writing(
+    client: &Client,
+    name: &str,
+    creation: &Creation,
+) -> Result<Appender> {
+    let pool = if creation.create {
+        client.open_or_create(name, creation.create_size)?
+    } else {
+        open(client, name)?
+    };
+    Ok(Appender::new(pool, OpenOptions::new()))
+}
+
+/// A pool to append to for as long as it takes. When it gets another size meanwhile, it goes on in its new file.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pool: Mutex<Pool>,
+    options: OpenOptions,
+}
+
+impl Appender {
+    /// For a pool that was opened with `options`.
+    pub(crate) fn new(pool: Pool, options: OpenOptions) -> Self {
+        Self { pool: Mutex::new(pool), options }
     }
-    open(client, name)
+
+    /// The pool as it is open now.
+    pub(crate) fn pool(&self) -> Pool {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does `act`, again in the new file if nothing was done since the pool is there now.
+    pub(crate) fn run<T>(&self, act: impl Fn(&Pool) -> Result<T>) -> Result<T> {
+        let pool = self.pool();
+        match act(&pool) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let opened = self.options.open(pool.path());
+                let Some(new) = opened.ok().filter(|new| new.id() == pool.id()) else {
+                    return Err(error);
+                };
+                *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
+                act(&new)
+            }
+            done => done,
+        }
+    }
 }
 
 /// The bytes that the data of a message with these tags may have.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use plasmite_core::json::Document;
-use plasmite_core::{Client, Durability, Entry, Error, ErrorKind, Pool};
+use plasmite_core::{Client, Durability, Entry, Error, ErrorKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal};
@@ -24,7 +24,7 @@ use crate::args::TapArgs;
 use crate::errors::{self, Outcome};
 use crate::lines::Lines;
 use crate::output;
-use crate::pools;
+use crate::pools::{self, Appender};
 use crate::signals;
 
 /// The tag of what is said about the command itself.
@@ -155,7 +155,7 @@ fn pass_through(child: &mut Child, recording: &Recording) -> Result<ExitStatus, 
             let Some(source) = source else { continue };
             let exited = exited.as_fd();
             scope.spawn(move || {
-                let lines = Lines::new(stream, recording.pool.max_message_bytes());
+                let lines = Lines::new(stream, recording.pool.pool().max_message_bytes());
                 if stream == "stdout" {
                     copy(source, io::stdout().as_fd(), exited, lines, recording);
                 } else {
@@ -219,7 +219,7 @@ fn wait_readable(source: &OwnedFd, exited: BorrowedFd<'_>) -> bool {
 
 /// The pool, as long as it takes what is recorded. When it does not, that is told once, and the command goes on.
 struct Recording {
-    pool: Pool,
+    pool: Appender,
     tags: Vec<String>,
     durability: Durability,
     failed: Mutex<Option<Error>>,
@@ -262,6 +262,6 @@ impl Recording {
             .collect::<Result<_, _>>()?;
         let entries: Vec<Entry<'_>> =
             documents.iter().map(|document| Entry { document, tags }).collect();
-        self.pool.append_batch(&entries, self.durability).map(drop)
+        self.pool.run(|pool| pool.append_batch(&entries, self.durability)).map(drop)
     }
 }

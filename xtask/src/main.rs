@@ -130,7 +130,7 @@ fn powerloss(args: &[String]) -> Result<(), String> {
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
-    cargo("library to measure", &["build", "--quiet", "--release", "-p", "plasmite", "--lib"])
+    cargo("library and command to measure", &["build", "--quiet", "--release", "-p", "plasmite"])
         .run()?;
     let base = ["run", "--quiet", "--release", "-p", "plasmite-bench", "--"];
     args.iter().fold(cargo("benchmark", &base), Step::arg).run()

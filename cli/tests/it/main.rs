@@ -18,6 +18,7 @@ mod namespace;
 mod ordinary;
 mod pool;
 mod refused;
+mod resized;
 mod signals;
 mod snapshots;
 mod support;

@@ -188,7 +188,11 @@ impl Pool {
                 frames.len()
             )),
         })?;
-        self.check_state()?;
+        match self.check_state() {
+            // It was committed before the pool was resized: so it is in the new file, and with that on the disk.
+            Err(_) if self.is_resized() => return Ok(()),
+            state => state?,
+        }
         if durability == Durability::Flush {
             self.sync_up_to(local, last)?;
         }

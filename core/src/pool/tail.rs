@@ -180,6 +180,11 @@ impl Tail {
         }
     }
 
+    /// The pool that the tail reads: once it was resized, and the tail has looked, in its new file.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// The message the tail looks at next.
     pub fn position(&self) -> Seq {
         self.next

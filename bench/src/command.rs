@@ -1,0 +1,95 @@
+//! The command, as a shell starts it.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use plasmite_core::Pool;
+
+use crate::rows::{Bench, dense};
+
+/// How often the command is started in a round.
+const STARTS: u32 = 40;
+
+pub(crate) fn rows(bench: &mut Bench) {
+    start_up(bench);
+    lines(bench);
+}
+
+/// The command that was built beside this program.
+fn command(dir: &Path) -> Command {
+    let path = std::env::current_exe().unwrap().with_file_name("plasmite");
+    assert!(path.exists(), "there is no {}: cargo build --release -p plasmite", path.display());
+    let mut command = Command::new(path);
+    command.arg("--dir").arg(dir).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// A pool of this name, new.
+fn pool(bench: &Bench, name: &str, size_bytes: u64) -> PathBuf {
+    let path = bench.dir.join(name).with_extension("plasmite");
+    Pool::create(&path, size_bytes).unwrap();
+    path
+}
+
+/// One message from the start of the command to its end, and what it takes beyond a program that does nothing.
+fn start_up(bench: &mut Bench) {
+    let path = pool(bench, "start", 1 << 20);
+    let run = |mut command: Command| {
+        let start = Instant::now();
+        // The command ends with 124 where it waits for nothing more.
+        command.status().unwrap();
+        start.elapsed().as_nanos() as f64
+    };
+    let (mut nothing, mut feeding) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        nothing.push(run(Command::new("/bin/true")));
+        let mut feed = command(&bench.dir);
+        feed.args(["feed", "start", "{\"a\":1}"]);
+        feeding.push(run(feed));
+    }
+    Pool::delete(&path).unwrap();
+    let median = |values: &mut [f64]| crate::processes::quantile(values, 0.5);
+    let (nothing, feeding) = (median(&mut nothing), median(&mut feeding));
+    bench.note("start true", nothing, None, None);
+    bench.note("feed one message, command", feeding, None, None);
+    let above = "feed one message, command, less true";
+    bench.note(above, feeding - nothing, None, Some(1_500_000.0));
+}
+
+/// JSON Lines in and out.
+fn lines(bench: &mut Bench) {
+    let count = (bench.count / 4).max(5000);
+    let input = bench.dir.join("lines.jsonl");
+    fs::write(&input, format!("{}\n", dense(1024)).repeat(count as usize)).unwrap();
+    let path = pool(bench, "lines", 256 << 20);
+    let mut feed = command(&bench.dir);
+    feed.args(["feed", "lines", "--file"]).arg(&input);
+    let start = Instant::now();
+    assert!(feed.status().unwrap().success());
+    let each = start.elapsed().as_nanos() as f64 / count as f64;
+    let limit = Some(("serde_json validates 1 KiB, dense", 1.5));
+    bench.note("feed 1 KiB JSON Lines, command", each, limit, Some(2500.0));
+
+    let mut follow = command(&bench.dir);
+    follow.args(["follow", "lines", "--timeout", "0s", "--tail"]).arg(count.to_string());
+    let start = Instant::now();
+    let mut child = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut block = vec![0; 256 << 10];
+    let mut bytes = 0;
+    let mut out = child.stdout.take().unwrap();
+    loop {
+        match out.read(&mut block).unwrap() {
+            0 => break,
+            n => bytes += n as u64,
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(124), "it ends when nothing more is there");
+    let each = start.elapsed().as_nanos() as f64 / count as f64;
+    assert!(bytes > count * 1024);
+    bench.note("follow 1 KiB JSON Lines, command", each, None, Some(1000.0));
+    Pool::delete(&path).unwrap();
+    fs::remove_file(input).unwrap();
+}
