@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -122,6 +122,43 @@ fn readers_on_a_tiny_ring_never_see_a_torn_message() {
             assert_eq!((read + dropped, last), (40_000, 40_000));
         }
     });
+}
+
+#[test]
+fn processes_that_read_a_tiny_ring_beside_writers_at_full_speed_see_every_byte_right() {
+    let dir = Dir::new();
+    drop(dir.pool("p", 8192));
+    let count = 60_000;
+    // Twice each: messages, envelopes, and single messages; by handles that may write and such that may not.
+    let readers: Vec<_> = (0..6)
+        .map(|mode: u64| {
+            let args = [("MODE", mode.to_string()), ("COUNT", count.to_string())];
+            let mut reader = child("verifier", &dir.path("p"), &args);
+            let mut out = BufReader::new(reader.stdout.take().unwrap());
+            let mut line = String::new();
+            while !line.contains("@ready") {
+                assert_ne!(out.read_line(&mut line).unwrap(), 0);
+            }
+            (reader, out)
+        })
+        .collect();
+    let sizes = [(1, 0), (1, 900), (1500, 1800)];
+    let writers: Vec<_> = (0..)
+        .zip(sizes)
+        .map(|(w, (len, spread))| {
+            child("writer", &dir.path("p"), &writer_args(w, count / 3, len, spread, false))
+        })
+        .collect();
+    for mut writer in writers {
+        assert_eq!(receipts(&mut writer).len() as u64, count / 3);
+        assert!(writer.wait().unwrap().success());
+    }
+    for (mode, (mut reader, mut out)) in readers.into_iter().enumerate() {
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        assert!(reader.wait().unwrap().success() && text.contains("@verified"), "{mode}: {text}");
+        eprintln!("reader {mode}: {}", text.trim());
+    }
 }
 
 #[test]

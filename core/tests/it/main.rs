@@ -16,6 +16,7 @@ mod crash;
 mod doctor;
 mod durability;
 mod flips;
+mod linearizability;
 mod machine;
 mod model;
 mod process;

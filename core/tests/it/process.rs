@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use plasmite_core::{Durability, Pool};
+use plasmite_core::{Durability, ErrorKind, Pool, Seq, TailOptions};
 
-use crate::support::{NO_TAGS, document};
+use crate::support::{NO_TAGS, check_document, document};
 
 /// Not a test by itself: the way into a child process, which does what its role says and reports on stdout, one line each,
 /// behind `@`, as the test harness talks on stdout too.
@@ -15,6 +15,8 @@ fn child() {
     let pool = PathBuf::from(std::env::var("PLASMITE_TEST_POOL").unwrap());
     match role.as_str() {
         "writer" => writer(&pool),
+        "witness" => crate::linearizability::witness(&pool),
+        "verifier" => verifier(&pool),
         "waiter" => waiter(&pool),
         "stepper" => crate::crash::stepper(&pool, false),
         "stepper_with_heir" => crate::crash::stepper(&pool, true),
@@ -51,6 +53,47 @@ fn writer(path: &std::path::Path) {
         out.write_all(line.as_bytes()).unwrap();
         out.flush().unwrap();
     }
+}
+
+/// Reads up to message COUNT and checks every byte: as messages, as envelopes, or by seq out of the retained ones, as MODE says.
+fn verifier(path: &std::path::Path) {
+    let (mode, count) = (number("MODE"), number("COUNT"));
+    let pool = if mode % 2 == 0 { Pool::open_read_only(path) } else { Pool::open(path) }.unwrap();
+    let mut tail =
+        pool.tail(TailOptions { since: Some(Seq::FIRST), ..Default::default() }).unwrap();
+    println!("@ready");
+    let (mut read, mut last) = (0u64, 0);
+    while last < count {
+        if mode >= 4 {
+            let bounds = pool.bounds().unwrap();
+            last = bounds.newest.get();
+            let seq = bounds.oldest.get() + read % bounds.count().max(1);
+            match pool.get(Seq::new(seq)) {
+                Ok(message) => {
+                    assert_eq!(message.seq().get(), seq);
+                    check_document(message.data());
+                }
+                Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{e}"),
+            }
+            read += 1;
+            continue;
+        }
+        let message = tail.next(None).unwrap().unwrap();
+        if mode >= 2 {
+            let envelope: serde_json::Value = serde_json::from_str(&message.to_json()).unwrap();
+            assert_eq!(envelope["seq"].as_u64(), Some(message.seq().get()));
+            assert_eq!(envelope["time"].as_str(), Some(message.time().to_string().as_str()));
+            let data = message.to_json();
+            check_document(data.split_once(r#""data":"#).unwrap().1.strip_suffix('}').unwrap());
+        } else {
+            check_document(message.data());
+        }
+        assert!(message.seq().get() > last, "{} after {last}", message.seq());
+        last = message.seq().get();
+        read += 1;
+    }
+    assert!(mode >= 4 || read + tail.dropped() == count, "{read} + {} of {count}", tail.dropped());
+    println!("@verified {read}");
 }
 
 /// What came of a call, as the tests look for it.
