@@ -110,3 +110,23 @@ fn feed_on_a_terminal_says_what_to_type_and_ends_with_ctrl_d() {
     assert!(ran.out.contains("Z in docs\n"), "{ran:?}");
     assert_eq!(sandbox.run(&["fetch", "docs", "1", "--data-only"]).ok(), "{\"a\":1}\n");
 }
+
+#[test]
+fn a_large_file_has_a_bar_on_a_terminal_and_a_sum_instead_of_receipts() {
+    if !have(SCRIPT) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.run(&["pool", "create", "docs", "--size", "32M"]).ok();
+    let line = format!("{{\"x\":\"{}\"}}\n", "y".repeat(1000));
+    std::fs::write(sandbox.path("big.jsonl"), line.repeat(10_000)).unwrap();
+    let plain = &[("NO_COLOR", "1")];
+    let fed = on_terminal(&sandbox, "plasmite feed docs --file big.jsonl", plain, b"");
+    assert!(fed.out.contains("% of 9.6"), "{:?}", fed.out.get(..200));
+    assert!(fed.out.ends_with("10000 messages appended to docs, the last is 10000\n"));
+    let exported = on_terminal(&sandbox, "plasmite export docs --file out.jsonl", plain, b"");
+    assert!(exported.out.contains("% of 10000 messages"), "{exported:?}");
+    // In a pipe there is neither.
+    let ran = sandbox.run(&["feed", "docs", "--file", "big.jsonl"]);
+    assert_eq!(ran.ok().lines().count(), 10_000);
+}
