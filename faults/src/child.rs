@@ -93,7 +93,8 @@ impl Programs {
     /// The daemon of a mount.
     pub(crate) fn daemon(&self, pools: &Path, mountpoint: &Path) -> Command {
         let mut command = Command::new(&self.plasmite);
-        command.arg("mount").arg(pools).arg(mountpoint).stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg("mount").arg(pools).arg(mountpoint);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
@@ -129,9 +130,11 @@ impl Programs {
 pub(crate) struct Writer {
     pub(crate) kind: Kind,
     pub(crate) who: u64,
+    manner: Manner,
     child: Child,
     ready: Receiver<()>,
     acks: JoinHandle<Vec<Ack>>,
+    stdin: Option<ChildStdin>,
     feeder: Option<JoinHandle<()>>,
     errors: PathBuf,
 }
@@ -180,15 +183,27 @@ impl Writer {
             acks
         });
         let stdin = child.stdin.take();
-        let feeder = stdin
-            .filter(|_| kind == Kind::Command)
-            .map(|stdin| thread::spawn(move || feed(stdin, who, manner)));
-        Ok(Self { kind, who, child, ready, acks, feeder, errors })
+        Ok(Self { kind, who, manner, child, ready, acks, stdin, feeder: None, errors })
     }
 
-    /// Waits until it can write; false when it died before.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.recv_timeout(PATIENCE).is_ok()
+    /// Waits until it can write, or is dead. The command says nothing before its first receipt.
+    pub(crate) fn wait_until_ready(&self) {
+        if self.kind != Kind::Command {
+            let _ = self.ready.recv_timeout(PATIENCE);
+        }
+    }
+
+    /// Lets it write.
+    pub(crate) fn go(&mut self) {
+        let Some(mut stdin) = self.stdin.take() else { return };
+        if self.kind == Kind::Command {
+            let (who, manner) = (self.who, self.manner);
+            self.feeder = Some(thread::spawn(move || feed(stdin, who, manner)));
+        } else {
+            // One that died at its aim does not read it.
+            let _ = stdin.write_all(b"\n");
+            self.stdin = Some(stdin);
+        }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -203,6 +218,7 @@ impl Writer {
 
     pub(crate) fn end(mut self) -> Result<Ended, String> {
         let status = self.wait()?;
+        drop(self.stdin.take());
         if let Some(feeder) = self.feeder {
             let _ = feeder.join();
         }

@@ -57,6 +57,13 @@ pub(crate) fn run(args: &[String]) -> Option<Result<(), String>> {
     }
 }
 
+/// Says that it is ready, and waits until it is told to go on.
+fn ready() -> Result<(), String> {
+    say("ready\n")?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map(drop).map_err(|e| e.to_string())
+}
+
 fn say(line: &str) -> Result<(), String> {
     // One write(2): the last line of a killed process is whole or not there.
     let mut out = stdout().lock();
@@ -66,7 +73,7 @@ fn say(line: &str) -> Result<(), String> {
 /// Appends by the engine, and acknowledges each message as soon as it has its receipt.
 fn writer(path: &Path, who: u64, manner: Manner) -> Result<(), String> {
     let pool = Pool::open(path).map_err(|e| e.to_string())?;
-    say("ready\n")?;
+    ready()?;
     for n in 1..=manner.count {
         let text = document::make(who, n, document::len(n, manner.max_len, manner.mixed));
         let flush = manner.flush_every > 0 && n % manner.flush_every == 0;
@@ -85,7 +92,7 @@ fn file_writer(path: &Path, who: u64, manner: Manner) -> Result<(), String> {
         .create(true)
         .open(path)
         .map_err(|e| format!("open {}: {e}", path.display()))?;
-    say("ready\n")?;
+    ready()?;
     for n in 1..=manner.count {
         let mut text = document::make(who, n, document::len(n, manner.max_len, manner.mixed));
         text.push('\n');

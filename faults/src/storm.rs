@@ -154,12 +154,8 @@ impl<'a> Storm<'a> {
             };
             writers.push(Writer::start(self.programs, kind, &path, who, manner, aimed)?);
         }
-        for (i, writer) in writers.iter().enumerate() {
-            // The one that is to die may do so before its first word.
-            if !(i == 0 && aim.is_some()) {
-                writer.is_ready();
-            }
-        }
+        writers.iter().for_each(Writer::wait_until_ready);
+        writers.iter_mut().for_each(Writer::go);
         let mut ended = Vec::new();
         if let Some(mut mount) = mount {
             let kind = Kind::Mount;
@@ -239,7 +235,9 @@ impl<'a> Storm<'a> {
         let aim = Aim { point, pass: 1 };
         let who = self.name();
         let watcher = site.watch()?;
-        let writer = Writer::start(self.programs, Kind::Rust, &site.path, who, manner, Some(aim))?;
+        let mut writer =
+            Writer::start(self.programs, Kind::Rust, &site.path, who, manner, Some(aim))?;
+        writer.go();
         let writer = writer.end()?;
         self.count(writer.kind, writer.killed, Some(aim));
         let watched = watcher.end()?;

@@ -9,6 +9,7 @@ path, who, max_len, mixed, flush_every, count = sys.argv[1], *map(int, sys.argv[
 client = Client(os.path.dirname(path))
 pool = client.open_pool(path)
 os.write(1, b"ready\n")
+os.read(0, 1)
 for n in range(1, count + 1):
     length = n * 7919 % (max_len + 1) if mixed else max_len
     part = f"{who}.{n} "

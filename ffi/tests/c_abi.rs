@@ -94,7 +94,7 @@ macro_rules! c_tests {
     )*};
 }
 
-c_tests! { append_and_get pools nulls streams handles }
+c_tests! { append_and_get pools nulls streams handles sigbus }
 
 #[test]
 fn the_static_library_links() {

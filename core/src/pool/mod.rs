@@ -171,10 +171,12 @@ impl Pool {
 
     /// The flag that a deleter leaves (one from before a power loss says nothing: the file has a name), and the mark of a file that shrank: two loads.
     fn check_state(&self) -> Result<()> {
+        let state = self.map().state().load(Ordering::Acquire);
+        // Afterwards: that load may be what finds the file cut.
         if self.map().is_poisoned() {
             return Err(self.shrunk());
         }
-        match self.map().state().load(Ordering::Acquire) {
+        match state {
             STATE_DELETED if self.frozen().is_none() => Err(self.deleted()),
             STATE_RESIZED if self.frozen().is_none() => Err(self.resized()),
             _ => Ok(()),

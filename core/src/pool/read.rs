@@ -90,7 +90,7 @@ impl Pool {
     /// Runs `copy` on the place of message `seq`, and tells whether the message was retained all the while.
     fn while_retained<T>(&self, seq: Seq, copy: impl FnOnce(u64) -> T) -> Result<Read<T>> {
         if !self.retains(seq) {
-            return Ok(Read::Gone);
+            return self.gone();
         }
         let start = self.ring().start_of(seq);
         let copied = start.map(copy);
@@ -102,12 +102,18 @@ impl Pool {
             None => self.map().oldest().load(Ordering::Relaxed),
         };
         if oldest > seq.get() {
-            return Ok(Read::Gone);
+            return self.gone();
         }
         if self.map().is_poisoned() {
             return Err(self.shrunk());
         }
         Ok(Read::Whole(copied.map_err(|e| e.with_path(self.path()))?))
+    }
+
+    /// Zeros under a file that was cut say that no message is there.
+    #[cold]
+    fn gone<T>(&self) -> Result<Read<T>> {
+        if self.map().is_poisoned() { Err(self.shrunk()) } else { Ok(Read::Gone) }
     }
 
     /// True when the header says that message `seq` is there. Bounds that can't be show when the frame is looked at.

@@ -448,3 +448,20 @@ fn a_writer_whose_disk_fails_in_the_lock_gets_an_error_and_keeps_nobody_waiting(
     let second = Pool::open(&path).unwrap();
     assert_eq!(put(&second, &document(1, 2, 100)).seq.get(), 2);
 }
+
+#[test]
+fn without_a_descriptor_left_an_open_fails_and_open_pools_work_on() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    drop(dir.pool("p", 64 * KIB));
+    // The appender, once more, that first takes every descriptor but a few.
+    let limited = ["bash", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let mut command = child_command(&limited, "opener_of_many", &path);
+    command.env("COUNT", "100");
+    let mut talk = Talk::start(command);
+    let said = talk.hear();
+    assert!(said.starts_with("Io") && said.contains("Too many open files"), "{said}");
+    for n in 1..=200 {
+        assert_eq!(talk.hear(), format!("ok {n}"));
+    }
+}

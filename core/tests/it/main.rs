@@ -22,4 +22,5 @@ mod model;
 mod process;
 mod regressions;
 mod resize;
+mod syncs;
 mod tail;

@@ -24,6 +24,7 @@ fn child() {
         "creator" => creator(&pool),
         "deleter" => say(Pool::delete(&pool)),
         "sleeper" => sleeper(&pool),
+        "opener_of_many" => opener_of_many(&pool),
         "bus_error" => bus_error(&pool),
         "resizer" => crate::resize::resizer(&pool),
         "forker" => crate::crash::forker(&pool),
@@ -124,6 +125,25 @@ fn appender(path: &std::path::Path) {
 
 fn creator(path: &std::path::Path) {
     say(Pool::create(path, number("SIZE")).map(|_| ()));
+}
+
+/// Opens the pool until that fails, and uses what it has: 200 appends, some of them durable, by handles in turn.
+fn opener_of_many(path: &std::path::Path) {
+    let mut pools = Vec::new();
+    for _ in 0..number("COUNT") {
+        match Pool::open(path) {
+            Ok(pool) => pools.push(pool),
+            Err(e) => {
+                say::<()>(Err(e));
+                break;
+            }
+        }
+    }
+    for n in 0..200 {
+        let durability = if n % 20 == 0 { Durability::Flush } else { Durability::Fast };
+        let pool = &pools[n % pools.len()];
+        say(pool.append(b"{}", NO_TAGS, durability).map(|r| r.seq.get()));
+    }
 }
 
 /// Ten threads that wait for a message that does not come.

@@ -4,6 +4,7 @@
 mod citizen;
 mod durability;
 mod errors;
+mod faults;
 mod fixture;
 mod lifecycle;
 mod log;

@@ -1,0 +1,32 @@
+/* Syncs that fail, for a process that loads this first (LD_PRELOAD): all of them while the file FAIL_SYNCS_WHILE exists, or
+ * the one with the number FAIL_SYNC_NUMBER. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int fails(void)
+{
+    static int count;
+    const char *file = getenv("FAIL_SYNCS_WHILE"), *number = getenv("FAIL_SYNC_NUMBER");
+    count++;
+    if ((file != NULL && access(file, F_OK) == 0) || (number != NULL && atoi(number) == count)) {
+        errno = EIO;
+        return 1;
+    }
+    return 0;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+int fsync(int fd) { return fails() ? -1 : REAL(fsync)(fd); }
+int fdatasync(int fd) { return fails() ? -1 : REAL(fdatasync)(fd); }
+int syncfs(int fd) { return fails() ? -1 : REAL(syncfs)(fd); }
+int msync(void *at, size_t len, int flags) { return fails() ? -1 : REAL(msync)(at, len, flags); }
+int sync_file_range(int fd, off64_t at, off64_t len, unsigned flags)
+{
+    return fails() ? -1 : REAL(sync_file_range)(fd, at, len, flags);
+}
