@@ -102,12 +102,27 @@ fn file_writer(path: &Path, who: u64, manner: Manner) -> Result<(), String> {
             .and_then(|()| if flush { file.sync_data() } else { Ok(()) });
         match written {
             Ok(()) => say(&format!("{n} - {}\n", u8::from(flush)))?,
-            // ENOTCONN, ECONNABORTED: the daemon is dead.
-            Err(e) if matches!(e.raw_os_error(), Some(103 | 107)) => return Ok(()),
+            Err(e) if is_of_the_dead(&e, path) => return Ok(()),
             Err(e) => return Err(format!("write {n}: {e}")),
         }
     }
     Ok(())
+}
+
+/// True for what the kernel says once the daemon is dead.
+fn is_of_the_dead(error: &std::io::Error, path: &Path) -> bool {
+    const EIO: i32 = 5;
+    const ECONNABORTED: i32 = 103;
+    const ENOTCONN: i32 = 107;
+    let dead = |e: &std::io::Error| matches!(e.raw_os_error(), Some(ECONNABORTED | ENOTCONN));
+    if error.raw_os_error() != Some(EIO) {
+        return dead(error);
+    }
+    // Killed while the kernel copied the request to it: then the mount is dead in a moment.
+    (0..10_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::fs::metadata(path).is_err_and(|e| dead(&e))
+    })
 }
 
 /// Creates, uses and deletes a pool, over and over, beside others who do the same with that name.

@@ -48,7 +48,7 @@ static void the_host_gets_its_own_faults(const char *dir)
     snprintf(path, sizeof path, "%s/of the host", dir);
     int fd = open(path, O_RDWR | O_CREAT, 0600);
     CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
-    volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    volatile char *map = (volatile char *)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(map != MAP_FAILED && ftruncate(fd, 0) == 0);
     caught = 0;
     if (sigsetjmp(back, 1) == 0) {

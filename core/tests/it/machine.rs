@@ -465,3 +465,54 @@ fn without_a_descriptor_left_an_open_fails_and_open_pools_work_on() {
         assert_eq!(talk.hear(), format!("ok {n}"));
     }
 }
+
+#[test]
+fn a_file_replaced_deleted_or_made_read_only_under_handles_is_found_out_by_all_of_them() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    let gone: [fn(&Path, &Path); 3] = [
+        |path, new| fs::rename(new, path).unwrap(),
+        |path, _| fs::remove_file(path).unwrap(),
+        |path, new| {
+            fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink(new, path).unwrap();
+        },
+    ];
+    for take_away in gone {
+        let pool = dir.pool("p", 64 * KIB);
+        let reader = Pool::open_read_only(&path).unwrap();
+        let mut writer = ready(&[], &path, &[]);
+        assert_eq!(writer.ask("fast"), "ok 1");
+        let asleep = {
+            let pool = pool.clone();
+            std::thread::spawn(move || pool.wait(Seq::new(1), None))
+        };
+        // Who may only read from now on is who opens it from now on.
+        let read_only = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+        fs::set_permissions(&path, read_only).unwrap();
+        assert_eq!(writer.ask("flush"), "ok 2");
+        assert!(asleep.join().unwrap().unwrap());
+        let asleep = {
+            let pool = pool.clone();
+            std::thread::spawn(move || pool.wait(Seq::new(2), None))
+        };
+        put(&dir.pool("new", 64 * KIB), "{\"new\":1}");
+        take_away(&path, &dir.path("new"));
+        // Nobody told them: they look now and then.
+        let start = Instant::now();
+        while !writer.ask("fast").starts_with("NotFound") {
+            assert!(start.elapsed() < Duration::from_secs(60));
+        }
+        let news = asleep.join().unwrap();
+        assert!(news.as_ref().is_ok() || news.unwrap_err().kind() == ErrorKind::NotFound);
+        for pool in [&pool, &reader] {
+            assert_eq!(pool.check_alive().unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        if path.exists() {
+            let new = Pool::open(&path).unwrap();
+            assert_eq!(new.get(Seq::FIRST).unwrap().data(), "{\"new\":1}");
+            fs::remove_file(&path).unwrap();
+        }
+        let _ = fs::remove_file(dir.path("new"));
+    }
+}
