@@ -6,7 +6,7 @@ use std::str;
 
 use super::escape;
 use super::flaw::{Expected, Flaw, Reason};
-use super::{MAX_DEPTH, space};
+use super::{MAX_DEPTH, space, spare};
 use crate::sys::marks::{BLOCK_BYTES, Marks};
 
 /// What the text may go on with. In this order: at a value, in a string, after a value (the first of each is named below).
@@ -508,6 +508,9 @@ impl Check {
             self.count(at);
         }
         if self.minified.is_empty() {
+            if self.minified.capacity() == 0 {
+                self.minified = spare::take();
+            }
             // All that can come; a stream has more room already.
             self.minified.reserve(text.len() + SHORT_BYTES);
         }

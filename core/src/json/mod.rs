@@ -11,6 +11,7 @@ mod document;
 mod escape;
 mod flaw;
 mod space;
+mod spare;
 mod stream;
 #[cfg(test)]
 mod tests;

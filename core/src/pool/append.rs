@@ -50,7 +50,10 @@ impl Pool {
         tags: &[T],
         durability: Durability,
     ) -> Result<Receipt> {
-        self.append_document(&Document::parse(json)?, tags, durability)
+        let document = Document::parse(json)?;
+        let appended = self.append_document(&document, tags, durability);
+        document.recycle();
+        appended
     }
 
     /// Appends a checked document as one message.

@@ -16,61 +16,70 @@ impl Marks {
     /// The marks of the 64 bytes at `at`. The place where the text ends is marked as the end of any run.
     #[inline(never)]
     pub(crate) fn of(text: &[u8], at: usize) -> Self {
-        let mut marks = Marking::default();
-        let rest = text.get(at..).unwrap_or_default();
-        match rest.first_chunk::<BLOCK_BYTES>() {
-            Some(block) => {
-                block.as_chunks().0.iter().for_each(|piece| marks.add(lanes::mark(piece)))
-            }
-            None => {
-                let (pieces, end) = rest.as_chunks();
-                for piece in pieces {
-                    marks.add(lanes::mark_out_of_line(lanes::Word::from_le_bytes(*piece)));
-                }
-                marks.add(lanes::mark_out_of_line(end_of(text, end.len())));
-            }
-        }
-        Self { stops: marks.stops, others: !marks.digits }
+        #[cfg(target_arch = "x86_64")]
+        return of::<{ sse2::BYTES }, sse2::Sse2>(text, at);
+        #[cfg(not(target_arch = "x86_64"))]
+        return of::<{ words::BYTES }, words::Words>(text, at);
     }
 }
 
-/// Marks that are put together piece by piece.
-#[derive(Default)]
-struct Marking {
-    stops: u64,
-    digits: u64,
-    marked: usize,
+/// A way to mark `N` bytes at once: those that are not plain in a string, and those that are digits.
+trait Lanes<const N: usize> {
+    /// A bit for each byte.
+    type Bits: Into<u64>;
+
+    fn mark(bytes: &[u8; N]) -> (Self::Bits, Self::Bits);
+
+    /// The same of a word's lowest bytes. What is short is marked by little code, which may have to come from memory first.
+    fn mark_out_of_line(word: u128) -> (Self::Bits, Self::Bits);
 }
 
-impl Marking {
-    #[inline(always)]
-    fn add(&mut self, (stops, digits): (lanes::Bits, lanes::Bits)) {
-        self.stops |= u64::from(stops) << self.marked;
-        self.digits |= u64::from(digits) << self.marked;
-        self.marked += lanes::BYTES;
-    }
-}
-
-/// The last `len` bytes of the text, which are fewer than a piece, and zeros.
-#[inline]
-fn end_of(text: &[u8], len: usize) -> lanes::Word {
-    match text.last_chunk() {
-        Some(last) => {
-            let before = 8 * (lanes::BYTES - len) as u32;
-            lanes::Word::from_le_bytes(*last).checked_shr(before).unwrap_or(0)
+#[inline(always)]
+fn of<const N: usize, L: Lanes<N>>(text: &[u8], at: usize) -> Marks {
+    let rest = text.get(at..).unwrap_or_default();
+    let (mut stops, mut digits, mut marked) = (0, 0, 0);
+    let mut add = |(piece_stops, piece_digits): (L::Bits, L::Bits)| {
+        stops |= piece_stops.into() << marked;
+        digits |= piece_digits.into() << marked;
+        marked += N;
+    };
+    let (block, before) = match (rest, rest.first_chunk(), text.last_chunk()) {
+        (_, Some(block), _) => (block, 0),
+        // The text's last 64 bytes, of which those before `at` fall out again.
+        ([_, ..], None, Some(block)) => (block, BLOCK_BYTES - rest.len()),
+        _ => {
+            let (pieces, end) = rest.as_chunks::<N>();
+            pieces.iter().for_each(|piece| add(L::mark_out_of_line(word(piece))));
+            add(L::mark_out_of_line(end_of::<N>(text, end.len())));
+            return Marks { stops, others: !digits };
         }
+    };
+    let block: &[u8; BLOCK_BYTES] = block;
+    block.as_chunks().0.iter().for_each(|piece| add(L::mark(piece)));
+    let end = if before == 0 { 0 } else { 1 << rest.len() };
+    Marks { stops: stops >> before | end, others: !(digits >> before) }
+}
+
+/// Up to 16 bytes, and zeros.
+#[inline(always)]
+fn word<const N: usize>(piece: &[u8; N]) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..N].copy_from_slice(piece);
+    u128::from_le_bytes(bytes)
+}
+
+/// The last `len` bytes of the text, which are fewer than `N`, and zeros.
+#[inline(always)]
+fn end_of<const N: usize>(text: &[u8], len: usize) -> u128 {
+    match text.last_chunk::<N>() {
+        Some(last) => word(last).checked_shr(8 * (N - len) as u32).unwrap_or(0),
         // Without a call.
         None => {
             let bytes = text.iter().rev().take(len);
-            bytes.fold(0, |word, &byte| word << 8 | lanes::Word::from(byte))
+            bytes.fold(0, |word, &byte| word << 8 | u128::from(byte))
         }
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-use sse2 as lanes;
-#[cfg(not(target_arch = "x86_64"))]
-use words as lanes;
 
 /// Sixteen bytes at once, by what every x86-64 CPU has.
 #[cfg(target_arch = "x86_64")]
@@ -80,27 +89,31 @@ mod sse2 {
         _mm_set_epi64x, _mm_set1_epi8,
     };
 
+    use super::Lanes;
+
     pub(super) const BYTES: usize = 16;
-    pub(super) type Word = u128;
-    pub(super) type Bits = u16;
 
-    /// The bytes that are not plain in a string, and those that are digits.
-    #[inline(always)]
-    pub(super) fn mark(bytes: &[u8; BYTES]) -> (Bits, Bits) {
-        // SAFETY: every x86-64 CPU has SSE2.
-        unsafe { mark_lanes(Word::from_le_bytes(*bytes)) }
-    }
+    pub(super) struct Sse2;
 
-    /// The same. What is short is read by little code, which may have to come from memory first.
-    #[inline(never)]
-    pub(super) fn mark_out_of_line(word: Word) -> (Bits, Bits) {
-        // SAFETY: every x86-64 CPU has SSE2.
-        unsafe { mark_lanes(word) }
+    impl Lanes<BYTES> for Sse2 {
+        type Bits = u16;
+
+        #[inline(always)]
+        fn mark(bytes: &[u8; BYTES]) -> (u16, u16) {
+            // SAFETY: every x86-64 CPU has SSE2.
+            unsafe { mark(u128::from_le_bytes(*bytes)) }
+        }
+
+        #[inline(never)]
+        fn mark_out_of_line(word: u128) -> (u16, u16) {
+            // SAFETY: every x86-64 CPU has SSE2.
+            unsafe { mark(word) }
+        }
     }
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn mark_lanes(word: Word) -> (Bits, Bits) {
+    fn mark(word: u128) -> (u16, u16) {
         let lanes = _mm_set_epi64x((word >> 64) as i64, word as i64);
         let is_quote = _mm_cmpeq_epi8(lanes, _mm_set1_epi8(b'"' as i8));
         let is_backslash = _mm_cmpeq_epi8(lanes, _mm_set1_epi8(b'\\' as i8));
@@ -110,33 +123,39 @@ mod sse2 {
         // Moves the digits to the lowest signed numbers.
         let moved = _mm_add_epi8(lanes, _mm_set1_epi8(i8::MIN.wrapping_sub(b'0' as i8)));
         let digits = _mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + 10));
-        (_mm_movemask_epi8(stops) as Bits, _mm_movemask_epi8(digits) as Bits)
+        (_mm_movemask_epi8(stops) as u16, _mm_movemask_epi8(digits) as u16)
     }
 }
 
 /// Eight bytes at once in a word, on any CPU.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod words {
+    use super::Lanes;
+
     pub(super) const BYTES: usize = 8;
-    pub(super) type Word = u64;
-    pub(super) type Bits = u8;
+
+    pub(super) struct Words;
+
+    impl Lanes<BYTES> for Words {
+        type Bits = u8;
+
+        #[inline(always)]
+        fn mark(bytes: &[u8; BYTES]) -> (u8, u8) {
+            let word = u64::from_le_bytes(*bytes);
+            let is = |byte: u8| below(word ^ (LOW * u64::from(byte)), 1);
+            let stops = is(b'"') | is(b'\\') | below(word, b' ') | (word & HIGH);
+            (bits(stops), bits(below(word ^ (LOW * u64::from(b'0')), 10)))
+        }
+
+        fn mark_out_of_line(word: u128) -> (u8, u8) {
+            Self::mark(&(word as u64).to_le_bytes())
+        }
+    }
 
     /// The lowest bit of each byte.
     const LOW: u64 = 0x0101_0101_0101_0101;
     /// The highest bit of each byte.
     const HIGH: u64 = LOW << 7;
-
-    /// The bytes that are not plain in a string, and those that are digits.
-    #[inline(always)]
-    pub(super) fn mark(bytes: &[u8; BYTES]) -> (Bits, Bits) {
-        mark_out_of_line(Word::from_le_bytes(*bytes))
-    }
-
-    pub(super) fn mark_out_of_line(word: Word) -> (Bits, Bits) {
-        let is = |byte: u8| below(word ^ (LOW * u64::from(byte)), 1);
-        let stops = is(b'"') | is(b'\\') | below(word, b' ') | (word & HIGH);
-        (bits(stops), bits(below(word ^ (LOW * u64::from(b'0')), 10)))
-    }
 
     /// The highest bit of each byte that is below `limit`, which is ASCII.
     #[inline(always)]
@@ -155,6 +174,16 @@ mod words {
 mod tests {
     use super::*;
 
+    /// As this CPU marks, and as any does. What is marked behind the end of the text means nothing.
+    fn both(text: &[u8], at: usize) -> Marks {
+        let known = u64::MAX >> (BLOCK_BYTES - 1).saturating_sub(text.len() - at);
+        let known = |marks: Marks| (marks.stops & known, marks.others & known);
+        let marks = Marks::of(text, at);
+        let by_words = of::<{ words::BYTES }, words::Words>(text, at);
+        assert_eq!(known(by_words), known(marks), "{text:?} at {at}");
+        marks
+    }
+
     fn expected(byte: u8) -> (bool, bool) {
         let stops = byte < b' ' || byte == b'"' || byte == b'\\' || !byte.is_ascii();
         (stops, byte.is_ascii_digit())
@@ -167,14 +196,7 @@ mod tests {
                 for place in 0..BLOCK_BYTES {
                     let mut block = [around; BLOCK_BYTES];
                     block[place] = byte;
-                    let marks = Marks::of(&block, 0);
-                    let (mut stops, mut others) = (0, 0);
-                    for (i, piece) in block.as_chunks::<8>().0.iter().enumerate() {
-                        let (piece_stops, piece_digits) = words::mark(piece);
-                        stops |= u64::from(piece_stops) << (8 * i);
-                        others |= u64::from(!piece_digits) << (8 * i);
-                    }
-                    assert_eq!(marks, Marks { stops, others }, "{byte:#x} in {around:#x}");
+                    let marks = both(&block, 0);
                     for (at, &byte) in block.iter().enumerate() {
                         let is = (marks.stops >> at & 1 == 1, marks.others >> at & 1 == 0);
                         assert_eq!(is, expected(byte), "{byte:#x} in {around:#x}");
@@ -185,13 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_short_text_ends_every_run() {
-        for len in 0..BLOCK_BYTES {
-            for byte in [b'a', b'5'] {
-                let marks = Marks::of(&vec![byte; len], 0);
-                assert_eq!(marks.stops.trailing_zeros() as usize, len);
-                let digits = if byte == b'5' { len } else { 0 };
-                assert_eq!(marks.others.trailing_zeros() as usize, digits);
+    fn a_text_of_any_length_is_marked_from_any_place_and_its_end_ends_every_run() {
+        for len in 0..150 {
+            let text: Vec<u8> = (0..len).map(|n| (n * n * 7 + n) as u8).collect();
+            for at in 0..=len {
+                let marks = both(&text, at);
+                for (i, &byte) in text[at..].iter().take(BLOCK_BYTES).enumerate() {
+                    let is = (marks.stops >> i & 1 == 1, marks.others >> i & 1 == 0);
+                    assert_eq!(is, expected(byte), "{i} bytes behind {at} of {len}");
+                }
+                let left = len - at;
+                if left < BLOCK_BYTES {
+                    assert!(marks.stops >> left & marks.others >> left & 1 == 1, "{at} of {len}");
+                }
             }
         }
     }

@@ -84,6 +84,20 @@ fn a_document_is_borrowed_when_nothing_has_to_go() {
 }
 
 #[test]
+fn memory_of_a_minified_document_is_used_for_the_next_one() {
+    let text = b"{ \"a\" : [ 1 , 2 ] }";
+    let first = Document::parse(text).unwrap();
+    let memory = first.as_bytes().as_ptr();
+    first.recycle();
+    let second = Document::parse(text).unwrap();
+    assert_eq!(second.as_bytes().as_ptr(), memory);
+    // It is in use.
+    let third = Document::parse(text).unwrap();
+    assert_ne!(third.as_bytes().as_ptr(), memory);
+    assert_eq!((second.as_str(), third.as_str()), (r#"{"a":[1,2]}"#, r#"{"a":[1,2]}"#));
+}
+
+#[test]
 fn what_is_not_an_object_is_named() {
     for (text, kind) in [
         ("[1]", "an array"),
