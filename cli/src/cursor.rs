@@ -202,6 +202,8 @@ fn open(path: &Path) -> Result<File, Error> {
         .read(true)
         .write(true)
         .create(true)
+        // Not writable for everybody, whatever the umask.
+        .mode(0o664)
         .truncate(false)
         .custom_flags(flags.cast_signed())
         .open(path)

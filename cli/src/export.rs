@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use memchr::memrchr;
@@ -147,7 +148,8 @@ impl Exported {
                 .with_hint("name a file that can be written, in a directory that exists"),
         };
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(resume).create_new(!resume);
+        // Not writable for everybody, whatever the umask.
+        options.read(true).write(true).create(resume).create_new(!resume).mode(0o664);
         let file = options.open(path).map_err(fail)?;
         let mut exported = Self {
             file,

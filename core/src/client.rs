@@ -122,7 +122,7 @@ impl Client {
     pub fn create(&self, pool_ref: &str, size_bytes: u64) -> Result<Pool> {
         let path = self.path_of(pool_ref)?;
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-            fs::create_dir_all(dir).map_err(|e| match e.kind() {
+            files::create_directories(dir).map_err(|e| match e.kind() {
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                     Error::no_directory(dir)
                 }

@@ -14,6 +14,9 @@
 mod adapter;
 mod attr;
 mod errno;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod fuzzing;
 mod helpers;
 mod hub;
 mod ino;

@@ -1,6 +1,7 @@
 //! The two directories of a mount: the pools', and where they are shown. Nothing is created before both are known to fit.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use plasmite_core::{Error, ErrorKind, Result};
@@ -53,7 +54,8 @@ pub(crate) fn prepare_mountpoint(mountpoint: &Path, pool_dir: &Path) -> Result<P
 }
 
 fn create(what: &str, dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(|error| {
+    // Not writable for everybody, whatever the umask.
+    std::fs::DirBuilder::new().recursive(true).mode(0o775).create(dir).map_err(|error| {
         let failed = Error::io(&format!("create {what}"), dir, &error);
         match failed.kind() {
             ErrorKind::Permission => {

@@ -2,11 +2,15 @@
 
 mod budget;
 mod conformance;
+mod deny;
+mod fuzz;
 mod licenses;
 mod need;
 mod python;
 mod run;
 mod sdk;
+#[cfg(test)]
+mod unsafe_inventory;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +25,8 @@ usage: cargo xtask TASK
   python       the Python client's tests against the library as cargo builds it for debugging
   conformance  all manifests on all surfaces, as a table
   storm        kill writers at random and at every named step, and look for what is lost [--kills N] [--seconds S] [--seed S]
+  fuzz         look for inputs that break something, guided by coverage [pool|json|abi|tree] [SECONDS each, or 60]
+  deny         licences, sources and versions of the dependencies, with cargo-deny
   bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
   budget       instructions of the hot paths, held against bench/budget.json [--record]
   powerloss    long random histories of a pool, cut by power losses at every moment [SECONDS, or 60]
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
         Some((task, [flag])) if task == "budget" && flag == "--record" => budget::run(true),
         Some((task, rest)) if task == "storm" => storm(rest),
         Some((task, rest)) if task == "powerloss" => powerloss(rest),
+        Some((task, rest)) if task == "fuzz" => fuzz::run(rest),
+        Some((task, [])) if task == "deny" => deny::run(),
         Some((task, [])) if task == "packages" => packages(),
         Some((task, [])) if task == "sdk" => sdk::make(&default_sdk()),
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),

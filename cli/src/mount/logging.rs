@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -31,7 +32,7 @@ impl From<LogLevel> for LevelFilter {
 /// From now on what is logged goes to `file`, or to stderr.
 pub(crate) fn start(file: Option<&Path>, level: LogLevel) -> Result<(), Error> {
     let open = |path| {
-        File::options().append(true).create(true).open(path).map_err(|error| {
+        File::options().append(true).create(true).mode(0o664).open(path).map_err(|error| {
             Error::io("open the log file", path, &error)
                 .with_hint("name a file in a directory that is there and can be written to")
         })

@@ -19,6 +19,7 @@ mod ordinary;
 mod pool;
 mod refused;
 mod resized;
+mod rights;
 mod signals;
 mod snapshots;
 mod support;

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Opens without ever waiting, whatever the path is (a FIFO, a terminal).
@@ -22,6 +22,16 @@ pub(crate) fn reopen(file: &File, writable: bool) -> io::Result<File> {
     open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), writable)
 }
 
+/// The mode of a new file, of which the umask takes its part: nothing that we create is writable for everybody.
+const NEW_FILE: u32 = 0o664;
+/// The same of a directory.
+const NEW_DIRECTORY: u32 = 0o775;
+
+/// Creates a directory and those above it, where they are missing.
+pub(crate) fn create_directories(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(NEW_DIRECTORY).create(dir)
+}
+
 /// A file without a name in `dir`, which vanishes unless it is given one.
 ///
 /// On file systems without O_TMPFILE it has a temporary one.
@@ -29,7 +39,7 @@ pub(crate) fn unnamed(dir: &Path) -> io::Result<Unnamed> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
-        .mode(0o666)
+        .mode(NEW_FILE)
         .custom_flags(libc::O_TMPFILE)
         .open(dir);
     match opened {
@@ -39,7 +49,7 @@ pub(crate) fn unnamed(dir: &Path) -> io::Result<Unnamed> {
         {
             let named = tempfile::Builder::new()
                 .prefix(".plasmite-")
-                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(NEW_FILE))
                 .tempfile_in(dir)?;
             Ok(Unnamed::Named(named))
         }

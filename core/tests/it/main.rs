@@ -16,6 +16,7 @@ mod crash;
 mod doctor;
 mod durability;
 mod flips;
+mod fuzzed;
 mod linearizability;
 mod machine;
 mod model;
