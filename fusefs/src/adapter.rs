@@ -16,6 +16,7 @@ use fuser::{
 use crate::attr::{Attr, Entry, Kind, Ttl};
 use crate::errno::{Errno, Reply};
 use crate::helpers::Helpers;
+use crate::lane::{Attempt, Patience};
 use crate::tree::{Caller, Change, Listed, MAX_NAME_BYTES, Opened, Read, Tree, Unsynced};
 use crate::views::Chunk;
 use crate::waiters::Notify;
@@ -51,6 +52,31 @@ impl Adapter {
         } else {
             job(&self.tree);
         }
+    }
+}
+
+impl Adapter {
+    /// Answers a request that may append: here or, if the pool can't be written at once, when its turn comes.
+    fn append<T>(
+        &self,
+        operation: impl Fn(&Tree, Patience) -> Reply<Attempt<T>> + Send + 'static,
+        answer: impl FnOnce(Reply<T>) + Send + 'static,
+    ) {
+        match run(|| operation(&self.tree, Patience::Quick)) {
+            Ok(Attempt::Slow(turn)) => {
+                let (tree, patience) = (Arc::clone(&self.tree), Patience::long());
+                turn.run(Box::new(move || answer(done(run(|| operation(&tree, patience))))));
+            }
+            result => answer(done(result)),
+        }
+    }
+}
+
+/// What came of the last attempt.
+fn done<T>(result: Reply<Attempt<T>>) -> Reply<T> {
+    match result? {
+        Attempt::Done(value) => Ok(value),
+        Attempt::Slow(_) => Err(Errno::EBUSY),
     }
 }
 
@@ -130,11 +156,23 @@ fn reply_chunk(reply: ReplyData, result: Reply<Chunk>) {
     }
 }
 
+fn reply_written(reply: ReplyWrite, result: Reply<(u32, Option<Unsynced>)>) {
+    match result {
+        Err(errno) => reply.error(errno.into()),
+        Ok((n, None)) => reply.written(n),
+        Ok((n, Some(unsynced))) => unsynced.sync(Box::new(move |result| match result {
+            Ok(()) => reply.written(n),
+            Err(errno) => reply.error(errno.into()),
+        })),
+    }
+}
+
 /// Answers when what was written is safe.
-fn reply_synced(reply: ReplyEmpty, unsynced: Option<Unsynced>) {
-    match unsynced {
-        None => reply.ok(),
-        Some(unsynced) => unsynced.sync(Box::new(move |result| match result {
+fn reply_synced(reply: ReplyEmpty, result: Reply<Option<Unsynced>>) {
+    match result {
+        Err(errno) => reply.error(errno.into()),
+        Ok(None) => reply.ok(),
+        Ok(Some(unsynced)) => unsynced.sync(Box::new(move |result| match result {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno.into()),
         })),
@@ -216,11 +254,14 @@ impl Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let change = Change { mode, uid, gid, size, mtime: mtime.map(time) };
-        answer!(reply, self.tree.setattr(ino.0, fh.map(|fh| fh.0), &change), |(attr, ttl): (
-            Attr,
-            Ttl
-        )| reply
-            .attr(&ttl.attr, &file_attr(&attr)));
+        let long = fh.is_some_and(|fh| self.tree.is_long_read(fh.0));
+        self.answer(long, move |tree| {
+            answer!(reply, tree.setattr(ino.0, fh.map(|fh| fh.0), &change), |(attr, ttl): (
+                Attr,
+                Ttl
+            )| reply
+                .attr(&ttl.attr, &file_attr(&attr)));
+        });
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -283,10 +324,13 @@ impl Filesystem for Adapter {
             return reply.error(fuser::Errno::EINVAL);
         }
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        answer!(
-            reply,
-            self.tree.rename((parent.0, name), (newparent.0, newname), no_replace, caller(request)),
-            |()| reply.ok()
+        let (name, newname, caller) = (name.to_owned(), newname.to_owned(), caller(request));
+        let (parent, newparent) = (parent.0, newparent.0);
+        self.append(
+            move |tree, patience| {
+                tree.rename((parent, &name), (newparent, &newname), no_replace, caller, patience)
+            },
+            |result| reply_synced(reply, result.map(|()| None)),
         );
     }
 
@@ -355,13 +399,18 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let owner = owner.map_or(u64::from(request.pid()), |owner| owner.0);
-        match run(|| self.tree.write(fh.0, offset, data, owner, caller(request))) {
-            Ok((n, None)) => reply.written(n),
-            Ok((n, Some(unsynced))) => unsynced.sync(Box::new(move |result| match result {
-                Ok(()) => reply.written(n),
-                Err(errno) => reply.error(errno.into()),
-            })),
-            Err(errno) => reply.error(errno.into()),
+        let caller = caller(request);
+        let quick = || self.tree.write(fh.0, offset, data, owner, caller, Patience::Quick);
+        match run(quick) {
+            Ok(Attempt::Slow(turn)) => {
+                let (tree, data) = (Arc::clone(&self.tree), data.to_vec());
+                let patience = Patience::long();
+                turn.run(Box::new(move || {
+                    let write = || tree.write(fh.0, offset, &data, owner, caller, patience);
+                    reply_written(reply, done(run(write)));
+                }));
+            }
+            result => reply_written(reply, done(result)),
         }
     }
 
@@ -373,9 +422,11 @@ impl Filesystem for Adapter {
         owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.tree.flush(fh.0, owner.0, caller(request)), |unsynced| reply_synced(
-            reply, unsynced
-        ));
+        let caller = caller(request);
+        self.append(
+            move |tree, patience| tree.flush(fh.0, owner.0, caller, patience),
+            |result| reply_synced(reply, result),
+        );
     }
 
     fn fsync(
@@ -386,9 +437,11 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.tree.fsync(fh.0, caller(request)), |unsynced| reply_synced(
-            reply, unsynced
-        ));
+        let caller = caller(request);
+        self.append(
+            move |tree, patience| tree.fsync(fh.0, caller, patience),
+            |result| reply_synced(reply, result),
+        );
     }
 
     fn release(
@@ -401,7 +454,10 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.tree.release(fh.0), |()| reply.ok());
+        self.append(
+            move |tree, patience| tree.release(fh.0, patience),
+            |result| reply_synced(reply, result.map(|()| None)),
+        );
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

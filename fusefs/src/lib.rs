@@ -21,6 +21,7 @@ mod helpers;
 mod hub;
 mod ino;
 mod interrupt;
+mod lane;
 mod mount;
 mod mountinfo;
 mod names;

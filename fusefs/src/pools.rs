@@ -21,6 +21,7 @@ use crate::errno::{Errno, Reply};
 use crate::hub::Hub;
 use crate::ino::{DirId, Fixed, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
+use crate::lane::Lane;
 use crate::rejections::Rejections;
 use crate::sync::{lock, read, write};
 use crate::syncs::Syncs;
@@ -62,6 +63,8 @@ pub(crate) struct PoolDir {
     pub(crate) rejections: Arc<Rejections>,
     /// Syncs that are asked for.
     pub(crate) syncs: Arc<Syncs>,
+    /// Writes that wait for its lock.
+    pub(crate) lane: Arc<Lane>,
     identity: Identity,
     place: RwLock<Place>,
     slot: Mutex<Slot>,
@@ -299,6 +302,7 @@ impl Pools {
             waiters: Waiters::new(Arc::clone(&self.interrupts), Arc::clone(&self.hub)),
             rejections: Arc::default(),
             syncs: Arc::default(),
+            lane: Arc::default(),
             identity,
             place: RwLock::new(Place { name: name.to_owned(), path }),
             slot: Mutex::new(Slot { pool: None, used: Instant::now() }),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use plasmite_core::{Error, ErrorKind};
@@ -10,6 +10,8 @@ use plasmite_core::{Error, ErrorKind};
 use crate::sys;
 
 const DEVICE: &str = "/dev/fuse";
+/// Its major and minor number on every Linux (Documentation/admin-guide/devices.txt).
+const FUSE_NUMBERS: (u32, u32) = (10, 229);
 
 /// The reason why mounting failed, in words.
 pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
@@ -62,10 +64,17 @@ pub(crate) fn mount_error(mountpoint: &Path, error: &io::Error) -> Error {
 
 fn open_device(device: &Path) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(device)?;
-    if file.metadata()?.file_type().is_char_device() {
-        return Ok(());
+    let meta = file.metadata()?;
+    if !meta.file_type().is_char_device() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no device"));
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no device"))
+    match (libc::major(meta.rdev()), libc::minor(meta.rdev())) {
+        FUSE_NUMBERS => Ok(()),
+        (major, minor) => {
+            let text = format!("it is another device: {major}:{minor}, where FUSE is 10:229");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+    }
 }
 
 fn has_helper() -> bool {
@@ -102,6 +111,13 @@ pub(crate) fn no_helper(mountpoint: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_device_in_the_place_of_fuse_is_told_by_its_numbers() {
+        let error = open_device(Path::new("/dev/null")).expect_err("not FUSE");
+        let text = unusable_device(Path::new("/dev/null"), &error).to_string();
+        assert!(text.contains("another device: 1:3"), "{text}");
+    }
 
     #[test]
     fn the_helpers_words_fit_into_a_sentence() {

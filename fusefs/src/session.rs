@@ -3,14 +3,40 @@
 use std::sync::Arc;
 
 use plasmite_core::json::{Document, DocumentStream, Failure};
-use plasmite_core::{Durability, Entry, Pool, Seq};
+use plasmite_core::{Durability, Entry, Error, ErrorKind, Pool, Receipt, Seq};
 
 use crate::errno::Errno;
+use crate::lane::Patience;
 use crate::names::Sort;
 use crate::rejections::Refusal;
 
 /// What an operation of a session gives.
-type Outcome<T> = Result<T, Refusal>;
+type Outcome<T> = Result<T, Fail>;
+
+/// Why an operation has not done what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fail {
+    /// The pool can't be written just now. The same call with more patience goes on where this one stopped.
+    Slow,
+    /// It never will.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Fail {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A document that could not be appended at once.
+#[derive(Debug)]
+struct Waiting {
+    document: Document<'static>,
+    /// Where it begins in the stream.
+    start: u64,
+    /// What was in the stream before the write that it came with.
+    before: u64,
+}
 
 /// Bytes of a session that are kept to be read back.
 const KEPT_BYTES: usize = 64 << 10;
@@ -52,6 +78,8 @@ pub(crate) struct Session {
     /// The finished document of a `.json` file, until it is closed.
     held: Option<Document<'static>>,
     refused: Refused,
+    /// The document of the last write that is still to be appended; that write is not answered yet.
+    waiting: Option<Waiting>,
     /// A `.json` file whose document was appended.
     done: bool,
     /// Processes that wrote since they last closed a descriptor.
@@ -87,6 +115,7 @@ impl Session {
             base: 0,
             held: None,
             refused: Refused::Nothing,
+            waiting: None,
             done: false,
             writers: Vec::new(),
             written: Vec::new(),
@@ -97,7 +126,10 @@ impl Session {
     }
 
     /// Takes bytes; how many, when not all of them are good. `owner` is the process.
-    pub(crate) fn write(&mut self, data: &[u8], owner: u64) -> Outcome<usize> {
+    ///
+    /// After [`Fail::Slow`] the same call is to be made again with patience, before any other.
+    pub(crate) fn write(&mut self, data: &[u8], owner: u64, patience: Patience) -> Outcome<usize> {
+        self.not_slow(patience)?;
         if !self.writers.contains(&owner) {
             self.writers.push(owner);
         }
@@ -108,7 +140,7 @@ impl Session {
             .map_err(|error| Refusal::of(Errno::from(&error), &error, self.accepted))?;
         let taken = match self.sort {
             Sort::Document => self.write_document(data),
-            _ => self.write_stream(data),
+            _ => self.write_stream(data, patience),
         }?;
         self.keep(&data[..taken]);
         self.accepted += taken as u64;
@@ -122,12 +154,20 @@ impl Session {
         owner: u64,
         is_opener: impl Fn() -> bool,
         still_held: impl Fn() -> bool,
+        patience: Patience,
     ) -> Outcome<()> {
-        let before = self.writers.len();
+        self.not_slow(patience)?;
+        let wrote = self.writers.contains(&owner);
+        if self.held.is_some() && (wrote || is_opener()) {
+            let delivered = self.deliver_held(patience);
+            if delivered != Err(Fail::Slow) {
+                self.writers.retain(|w| *w != owner);
+            }
+            return delivered;
+        }
         self.writers.retain(|w| *w != owner);
-        let wrote = self.writers.len() < before;
         if self.held.is_some() {
-            return if wrote || is_opener() { self.deliver_held() } else { Ok(()) };
+            return Ok(());
         }
         if self.stream.is_idle() {
             return Ok(());
@@ -135,21 +175,36 @@ impl Session {
         // An unfinished document. It may go on from another process of the same pipeline, or from this one: a shell that
         // undoes `echo >&3` closes a copy of the descriptor. So it is reported, and kept until the last one is closed.
         if is_opener() || (wrote && !still_held()) {
-            return Err(self.unfinished());
+            return Err(self.unfinished().into());
         }
         Ok(())
     }
 
     /// Appends what is complete. From now on every call makes what it appends survive power loss.
-    pub(crate) fn sync(&mut self) -> Outcome<()> {
+    pub(crate) fn sync(&mut self, patience: Patience) -> Outcome<()> {
+        self.not_slow(patience)?;
         self.durable = true;
-        self.deliver_held()
+        self.deliver_held(patience)
     }
 
     /// The last descriptor is gone: a complete document is appended, an unfinished one dropped.
-    pub(crate) fn finish(&mut self) -> Outcome<()> {
-        self.deliver_held()?;
-        if self.stream.is_idle() || self.told { Ok(()) } else { Err(self.unfinished()) }
+    pub(crate) fn finish(&mut self, patience: Patience) -> Outcome<()> {
+        self.not_slow(patience)?;
+        self.deliver_held(patience)?;
+        if self.stream.is_idle() || self.told { Ok(()) } else { Err(self.unfinished().into()) }
+    }
+
+    /// True when closing or syncing it may append.
+    pub(crate) fn may_append(&self) -> bool {
+        self.held.is_some() || self.waiting.is_some()
+    }
+
+    /// A write that waits goes before everything that came later.
+    fn not_slow(&self, patience: Patience) -> Outcome<()> {
+        if self.waiting.is_some() && patience == Patience::Quick {
+            return Err(Fail::Slow);
+        }
+        Ok(())
     }
 
     /// The last message that it became.
@@ -205,7 +260,7 @@ impl Session {
             };
         }
         if let Refused::Line(errno) | Refused::Rest(errno) = self.refused {
-            return Err(Refusal::again(errno));
+            return Err(Refusal::again(errno).into());
         }
         self.push(data);
         let held = match self.stream.next() {
@@ -213,7 +268,7 @@ impl Session {
             Err(error) => {
                 let refusal = Refusal::of(stream_errno(&self.stream), &error, self.base);
                 self.refuse(Refused::Rest(refusal.errno));
-                return Err(refusal);
+                return Err(refusal.into());
             }
         };
         let done = self.stream.offset();
@@ -229,25 +284,47 @@ impl Session {
 
     fn refuse_second(&mut self, at: u64) -> Outcome<usize> {
         self.refuse(Refused::Rest(Errno::EINVAL));
-        Err(second_document(at))
+        Err(second_document(at).into())
     }
 
-    fn write_stream(&mut self, data: &[u8]) -> Outcome<usize> {
-        if let Refused::Line(errno) | Refused::Rest(errno) = self.refused {
+    fn write_stream(&mut self, data: &[u8], patience: Patience) -> Outcome<usize> {
+        let mut waiting = self.waiting.take();
+        if waiting.is_none()
+            && let Refused::Line(errno) | Refused::Rest(errno) = self.refused
+        {
             if data.ends_with(b"\n") {
                 self.refused = Refused::Nothing;
             }
-            return Err(Refusal::again(errno));
+            return Err(Refusal::again(errno).into());
         }
-        let before = self.pushed;
-        self.push(data);
+        let before = match &waiting {
+            Some(waiting) => waiting.before,
+            None => {
+                let before = self.pushed;
+                self.push(data);
+                before
+            }
+        };
         loop {
-            let good = self.stream.offset();
-            let result = match self.stream.next() {
-                Ok(Some(document)) => self
-                    .pool
-                    .append_document(&document, &self.tags, Durability::Fast)
-                    .map_err(|error| Refusal::of(Errno::from(&error), &error, self.base + good)),
+            let mut good = self.stream.offset();
+            let next = match waiting.take() {
+                Some(waiting) => {
+                    good = waiting.start;
+                    Ok(Some(waiting.document))
+                }
+                None => self.stream.next(),
+            };
+            let result = match next {
+                Ok(Some(document)) => match append(&self.pool, &document, &self.tags, patience) {
+                    Err(error) if is_slow(&error, patience) => {
+                        let document = document.into_owned();
+                        self.waiting = Some(Waiting { document, start: good, before });
+                        return Err(Fail::Slow);
+                    }
+                    done => done.map_err(|error| {
+                        Refusal::of(Errno::from(&error), &error, self.base + good)
+                    }),
+                },
                 Ok(None) => return Ok(data.len()),
                 Err(error) => Err(Refusal::of(stream_errno(&self.stream), &error, self.base)),
             };
@@ -262,7 +339,7 @@ impl Session {
                     if !data.ends_with(b"\n") {
                         self.refused = Refused::Line(refusal.errno);
                     }
-                    return Err(refusal);
+                    return Err(refusal.into());
                 }
             }
         }
@@ -283,9 +360,13 @@ impl Session {
         self.pushed = 0;
     }
 
-    fn deliver_held(&mut self) -> Outcome<()> {
+    fn deliver_held(&mut self, patience: Patience) -> Outcome<()> {
         let Some(document) = self.held.take() else { return Ok(()) };
-        match self.pool.append_document(&document, &self.tags, Durability::Fast) {
+        match append(&self.pool, &document, &self.tags, patience) {
+            Err(error) if is_slow(&error, patience) => {
+                self.held = Some(document);
+                Err(Fail::Slow)
+            }
             Ok(receipt) => {
                 self.appended(receipt.seq);
                 self.done = true;
@@ -294,7 +375,7 @@ impl Session {
             Err(error) => {
                 let refusal = Refusal::of(Errno::from(&error), &error, self.base);
                 self.refuse(Refused::Rest(refusal.errno));
-                Err(refusal)
+                Err(refusal.into())
             }
         }
     }
@@ -315,12 +396,27 @@ impl Session {
     }
 }
 
+fn append(
+    pool: &Pool,
+    document: &Document<'_>,
+    tags: &[String],
+    patience: Patience,
+) -> Result<Receipt, Error> {
+    pool.with_patience(patience.left()).append_document(document, tags, Durability::Fast)
+}
+
+/// True when somebody with more patience may succeed.
+fn is_slow(error: &Error, patience: Patience) -> bool {
+    error.kind() == ErrorKind::Busy && patience == Patience::Quick
+}
+
 /// Appends what a draft holds, all of it or nothing, as a file of this sort. None: there was nothing in it.
 pub(crate) fn deliver_draft(
     pool: &Pool,
     sort: Sort,
     tags: &[String],
     text: &[u8],
+    patience: Patience,
 ) -> Outcome<Option<Seq>> {
     let mut stream = document_stream(pool, tags);
     stream.push(text);
@@ -330,14 +426,14 @@ pub(crate) fn deliver_draft(
         match stream.next() {
             Ok(Some(document)) => documents.push(document.into_owned()),
             Ok(None) => break,
-            Err(error) => return Err(Refusal::of(stream_errno(&stream), &error, 0)),
+            Err(error) => return Err(Refusal::of(stream_errno(&stream), &error, 0).into()),
         }
         let gap = text.get(start as usize..).and_then(find_text).unwrap_or_default();
         starts.push(start + gap as u64);
     }
     stream.finish().map_err(|error| Refusal::of(Errno::EINVAL, &error, 0))?;
     if sort == Sort::Document && documents.len() > 1 {
-        return Err(second_document(starts[1]));
+        return Err(second_document(starts[1]).into());
     }
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     let entries: Vec<_> =
@@ -345,9 +441,13 @@ pub(crate) fn deliver_draft(
     if entries.is_empty() {
         return Ok(None);
     }
+    let pool = pool.with_patience(patience.left());
     let receipts = pool.append_batch(&entries, Durability::Fast).map_err(|error| {
+        if is_slow(&error, patience) {
+            return Fail::Slow;
+        }
         let start = error.offset().and_then(|entry| starts.get(entry as usize)).copied();
-        Refusal::new(Errno::from(&error), error.message(), start)
+        Refusal::new(Errno::from(&error), error.message(), start).into()
     })?;
     Ok(receipts.last().map(|r| r.seq))
 }

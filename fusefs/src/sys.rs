@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// How hard to unmount.
@@ -50,10 +51,11 @@ pub(crate) fn return_large_buffers() {
     }
 }
 
-/// The effective user.
+/// The effective user: who this process was when it first asked, since a mount stays its user's.
 pub(crate) fn euid() -> u32 {
     // SAFETY: geteuid takes nothing and can't fail.
-    unsafe { libc::geteuid() }
+    static USER: LazyLock<u32> = LazyLock::new(|| unsafe { libc::geteuid() });
+    *USER
 }
 
 /// The effective group.

@@ -165,7 +165,12 @@ impl Pool {
         let mut last = Seq::ZERO;
         let mut count = 0;
         let mut put_all = || {
-            let _threads = local.writing();
+            let _threads = match self.1 {
+                None => local.writing(),
+                Some(patience) => {
+                    local.writing_within(patience).map_err(|e| e.with_path(self.path()))?
+                }
+            };
             let writer = Writer::lock(self, local)?;
             let mut tip = writer.tip()?;
             for frame in frames {

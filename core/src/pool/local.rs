@@ -1,7 +1,8 @@
 //! What belongs to one process: its open file description, its place, and the locks between its threads.
 
 use std::fs::File;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 use super::place::OwnPlace;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +35,25 @@ impl Local {
     #[inline]
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
         word::lock(&self.writing)
+    }
+
+    /// The same, or Busy when another thread keeps it for longer than `patience`.
+    pub(super) fn writing_within(&self, patience: Duration) -> Result<MutexGuard<'_, ()>> {
+        const LOOK_AGAIN: Duration = Duration::from_micros(50);
+        let start = Instant::now();
+        loop {
+            match self.writing.try_lock() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let text = "another thread of this process waits for the pool's lock";
+                    return Err(Error::new(ErrorKind::Busy, text).with_hint("try again"));
+                }
+            }
+        }
     }
 
     pub(super) fn syncing(&self) -> MutexGuard<'_, ()> {

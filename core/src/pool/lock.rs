@@ -157,7 +157,7 @@ fn acquire_contended<'a>(
         if now == asleep
             || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            let sleep = if since.elapsed() < GRACE { GRACE } else { SLEEP };
+            let sleep = if since.elapsed() < GRACE { GRACE } else { SLEEP.min(waiter.patience) };
             futex::wait_low(word, asleep as u32, sleep);
         }
     }

@@ -52,7 +52,7 @@ const LOOK_FOR_NAME: Duration = Duration::from_millis(50);
 
 /// An open pool. Cheap to clone; any number of threads may use one handle, and any number of handles and processes one pool.
 #[derive(Clone, Debug)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<Shared>, Option<Duration>);
 
 #[derive(Debug)]
 struct Shared {
@@ -85,6 +85,14 @@ impl Pool {
         OpenOptions::new().read_only(true).open(path)
     }
 
+    /// The same pool for a caller who waits no longer than `patience` to append, whether for a writer that lives and keeps the
+    /// lock or for another thread of this process; then it gets Busy, with nothing appended. For programs that may not wait, and try
+    /// again elsewhere.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self(Arc::clone(&self.0), Some(patience))
+    }
+
     /// The path the pool was opened by.
     pub fn path(&self) -> &Path {
         &self.0.path
@@ -103,6 +111,11 @@ impl Pool {
     /// A random number given to the pool when it was created.
     pub fn id(&self) -> [u8; 16] {
         self.0.header.pool_id
+    }
+
+    /// The size of its file, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.geometry().size_bytes
     }
 
     /// The largest payload of one message, in bytes: its data, and for each tag its length and one.
@@ -245,7 +258,7 @@ impl Pool {
             map: self.map(),
             file: &local.file,
             own: &local.place,
-            patience: self.0.options.patience,
+            patience: self.1.unwrap_or(self.0.options.patience),
         }
     }
 }

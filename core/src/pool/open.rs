@@ -129,7 +129,7 @@ impl OpenOptions {
                     .map_err(|e| e.with_path(path))?;
             }
         }
-        let pool = Pool(Arc::new(shared));
+        let pool = Pool(Arc::new(shared), None);
         match pool.check_alive() {
             // The state says "deleted", which is only ever stored once the last name is gone.
             Err(e)

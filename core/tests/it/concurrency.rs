@@ -211,3 +211,27 @@ fn a_stopped_writer_in_the_lock_makes_others_busy_and_they_go_on_after_it() {
     holder.go_on();
     assert!(put(&pool, "{}").seq.get() >= 2);
 }
+
+#[test]
+fn a_handle_with_little_patience_waits_neither_for_a_stopped_writer_nor_for_a_thread_that_does() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    put(&pool, "{}");
+    let holder = crate::crash::stopped_in_the_lock(&dir.path("p"));
+    let hasty = pool.with_patience(Duration::from_millis(5));
+    let refused = || hasty.append::<&str>(b"{}", &[], Durability::Fast).unwrap_err();
+    let error = refused();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    let patient = pool.with_patience(Duration::from_secs(60));
+    let waiting = std::thread::spawn(move || patient.append::<&str>(b"{}", &[], Durability::Fast));
+    // Were it to wait for the other thread, it would wait for longer than the watchdog does.
+    for _ in 0..20 {
+        assert_eq!(refused().kind(), ErrorKind::Busy);
+    }
+    holder.go_on();
+    waiting.join().unwrap().unwrap();
+    hasty
+        .with_patience(Duration::from_secs(60))
+        .append::<&str>(b"{}", &[], Durability::Fast)
+        .unwrap();
+}

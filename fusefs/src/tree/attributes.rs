@@ -7,15 +7,15 @@ use std::time::SystemTime;
 
 use plasmite_core::{Message, Pool, Seq};
 
-use super::Tree;
 use super::access::Want;
 use super::files::text;
+use super::{Tree, What};
 use crate::attr::{Attr, Entry, Kind, Owner, Ttl};
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, Fixed, Ino};
 use crate::names::Meaning;
 use crate::pools::View;
-use crate::sync::lock;
+use crate::sync::{lock, read};
 use crate::sys::{self, Space};
 use crate::views;
 
@@ -141,7 +141,25 @@ impl Tree {
             }
             _ => Ttl::NONE,
         };
-        Ok((self.attr(ino)?, ttl))
+        let attr = self.attr(ino).or_else(|errno| match errno {
+            Errno::ESTALE => self.attr_while_open(ino),
+            errno => Err(errno),
+        })?;
+        Ok((attr, ttl))
+    }
+
+    /// The attributes of a message that went while somebody has it open: those of a deleted file, which `fstat` still knows. (It is
+    /// not told which descriptor it is asked for.)
+    fn attr_while_open(&self, ino: Ino) -> Reply<Attr> {
+        let found = read(&self.files).values().find_map(|file| match &file.what {
+            What::Whole { ino: open, mtime, bytes } if *open == ino => {
+                Some((Arc::clone(&file.dir), *mtime, bytes.len() as u64))
+            }
+            _ => None,
+        });
+        let (dir, mtime, size) = found.ok_or(Errno::ESTALE)?;
+        let owner = dir.owner()?;
+        Ok(attr(ino, Kind::File, owner, owner.read_mode(), size, mtime))
     }
 
     pub(super) fn is_text(&self, dir: DirId, node: u64) -> bool {
@@ -190,6 +208,11 @@ impl Tree {
             let ino = Ino::Fixed(dir.id, what);
             return Ok(attr(ino, Kind::File, owner, owner.read_mode(), size, mtime));
         }
+        self.written_attr(dir, node, owner)
+    }
+
+    /// The attributes of a written name in a pool of this owner.
+    pub(super) fn written_attr(&self, dir: &View, node: u64, owner: Owner) -> Reply<Attr> {
         let facts = self.shelf.facts(node)?;
         let size = match facts.size {
             Ok(size) => size,

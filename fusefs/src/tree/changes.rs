@@ -9,14 +9,28 @@ use super::{Caller, Tree};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
+use crate::lane::{Attempt, Patience};
 use crate::names::{Meaning, Sort};
 use crate::pools::View;
-use crate::session::deliver_draft;
+use crate::session::{Fail, deliver_draft};
 
 /// Where a name is.
 enum Place {
     Root,
     Pool(Arc<View>),
+}
+
+/// Why a rename has not happened.
+enum Stop {
+    /// The pool can't be written just now.
+    Slow,
+    Failed(Errno),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
 }
 
 impl Tree {
@@ -47,10 +61,9 @@ impl Tree {
         Ok(entry)
     }
 
-    /// True when removing the directory may have to wait for files that are being closed.
+    /// True when removing the directory may have to wait: for files that are being closed, or for the pool's lock.
     pub(crate) fn is_long_rmdir(&self, parent: u64, name: &OsStr) -> bool {
-        matches!(Self::ino(parent), Ok(Ino::Root))
-            && self.pools.find(name).is_ok_and(|dir| dir.is_busy())
+        matches!(Self::ino(parent), Ok(Ino::Root)) && self.pools.find(name).is_ok()
     }
 
     /// Deletes a pool.
@@ -82,11 +95,20 @@ impl Tree {
         to: (u64, &OsStr),
         no_replace: bool,
         caller: Caller,
-    ) -> Reply<()> {
+        patience: Patience,
+    ) -> Reply<Attempt<()>> {
         match (self.place(from.0)?, self.place(to.0)?) {
-            (Place::Root, Place::Root) => self.pools.rename(from.1, to.1),
+            (Place::Root, Place::Root) => self.pools.rename(from.1, to.1).map(Attempt::Done),
             (Place::Pool(source), Place::Pool(target)) => {
-                self.rename_written((&source, from.1), (&target, to.1), no_replace, caller)
+                if patience == Patience::Quick && target.lane.is_busy() {
+                    return Ok(Attempt::Slow(target.lane.line_up()?));
+                }
+                let (from, to) = ((&*source, from.1), (&*target, to.1));
+                match self.rename_written(from, to, no_replace, caller, patience) {
+                    Ok(()) => Ok(Attempt::Done(())),
+                    Err(Stop::Slow) => Ok(Attempt::Slow(target.lane.line_up()?)),
+                    Err(Stop::Failed(errno)) => Err(errno),
+                }
             }
             _ => Err(Errno::EPERM),
         }
@@ -98,20 +120,21 @@ impl Tree {
         (target, to): (&View, &OsStr),
         no_replace: bool,
         caller: Caller,
-    ) -> Reply<()> {
+        patience: Patience,
+    ) -> Result<(), Stop> {
         let (Meaning::Writable(_), Meaning::Writable(sort)) =
             (source.meaning(from), target.meaning(to))
         else {
-            return Err(Errno::EPERM);
+            return Err(Errno::EPERM.into());
         };
         let node = self.shelf.find(source.id, from).ok_or(Errno::ENOENT)?;
         if no_replace && self.shelf.find(target.id, to).is_some() {
-            return Err(Errno::EEXIST);
+            return Err(Errno::EEXIST.into());
         }
         if sort != Sort::Draft {
-            self.deliver(node, target, (to, sort), caller)?;
+            self.deliver(node, target, (to, sort), caller, patience)?;
         }
-        self.shelf.rename(node, target.id, to)
+        Ok(self.shelf.rename(node, target.id, to)?)
     }
 
     /// Delivers the content of a node, if it is a draft.
@@ -121,15 +144,21 @@ impl Tree {
         target: &View,
         (to, sort): (&OsStr, Sort),
         caller: Caller,
-    ) -> Reply<()> {
+        patience: Patience,
+    ) -> Result<(), Stop> {
         if !self.shelf.with(node, |n| n.draft)? {
             return Ok(());
         }
         let content = self.content(node)?;
         self.permit(target, Want::Write)?;
         let pool = target.pool()?;
-        let delivered = deliver_draft(&pool, sort, &target.filter.tags, &content)
-            .map_err(|refusal| refuse(target, to, caller.tid, refusal.of_rename()))?;
+        let delivered = deliver_draft(&pool, sort, &target.filter.tags, &content, patience)
+            .map_err(|fail| match fail {
+                Fail::Slow => Stop::Slow,
+                Fail::Refused(refusal) => {
+                    refuse(target, to, caller.tid, refusal.of_rename()).into()
+                }
+            })?;
         match delivered {
             Some(seq) => self.shelf.deliver(node, kept(content), seq),
             None => self.shelf.reset(node, false),

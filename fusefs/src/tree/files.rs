@@ -1,12 +1,14 @@
 //! Open files: open, read, poll, release.
 
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use super::access::Want;
 use super::{Caller, OpenFile, Tree, What};
-use crate::attr::Kind;
+use crate::attr::{Entry, Owner, Ttl};
 use crate::errno::{Errno, Reply};
-use crate::ino::{DirId, Fixed, Ino};
+use crate::ino::{Fixed, Ino};
+use crate::lane::{Attempt, Patience};
 use crate::pools::View;
 use crate::shelf::Content;
 use crate::sync::{lock, write};
@@ -82,19 +84,19 @@ impl Tree {
 
     fn open_view(&self, dir: &Arc<View>, ino: Ino) -> Reply<What> {
         let pool = dir.pool()?;
-        let whole = |bytes| What::Whole(Arc::new(bytes));
+        let whole = |bytes, mtime| What::Whole { ino, mtime, bytes: Arc::new(bytes) };
         let tags = &dir.filter.tags;
         let stream = |start| Ok(What::Stream(Arc::new(Stream::open(&pool, start, tags)?)));
         match ino {
             Ino::Message(_, low) => {
                 let message = Self::message(&pool, low).map_err(super::attributes::gone)?;
-                Ok(whole(views::envelope_text(&message)))
+                Ok(whole(views::envelope_text(&message), message.time().into()))
             }
             Ino::Data(_, low) => {
                 let message = Self::message(&pool, low).map_err(super::attributes::gone)?;
-                Ok(whole(views::data_text(&message)))
+                Ok(whole(views::data_text(&message), message.time().into()))
             }
-            Ino::Fixed(_, Fixed::Info) => Ok(whole(views::info_text(&pool)?)),
+            Ino::Fixed(_, Fixed::Info) => Ok(whole(views::info_text(&pool)?, SystemTime::now())),
             Ino::Fixed(_, Fixed::Tail) => stream(dir.start(&pool)?),
             Ino::Fixed(_, Fixed::Follow) => stream(pool.bounds()?.newest.next()),
             Ino::Fixed(_, Fixed::Dir | Fixed::Tags | Fixed::Since) | Ino::Root => {
@@ -121,7 +123,7 @@ impl Tree {
         let file = self.file(fh)?;
         let data = |chunk| Ok(Read::Data(chunk));
         match &file.what {
-            What::Whole(bytes) | What::Written { content: bytes, .. } => {
+            What::Whole { bytes, .. } | What::Written { content: bytes, .. } => {
                 data(Chunk::of_file(bytes, offset, size))
             }
             What::Text { reader, text, .. } => {
@@ -165,20 +167,24 @@ impl Tree {
     }
 
     /// Closes a file for good.
-    pub(crate) fn release(&self, fh: u64) -> Reply<()> {
-        let file = write(&self.files).remove(&fh).ok_or(Errno::EBADF)?;
+    pub(crate) fn release(&self, fh: u64, patience: Patience) -> Reply<Attempt<()>> {
+        let file = self.file(fh)?;
+        if let What::Session { node, session } = &file.what
+            && let Attempt::Slow(turn) = self.finish(&file, *node, session, patience)?
+        {
+            return Ok(Attempt::Slow(turn));
+        }
+        write(&self.files).remove(&fh);
         match &file.what {
-            What::Whole(_) => {}
+            What::Whole { .. } => {}
             What::Text { node, .. } => lock(&file.dir.texts).close(*node),
             What::Stream(_) => file.dir.waiters.forget(fh),
-            What::Session { node, session } => {
-                self.finish(&file, *node, &mut lock(session));
+            What::Session { node, .. } | What::Draft { node, .. } | What::Written { node, .. } => {
                 self.shelf.close(*node);
             }
-            What::Draft { node, .. } | What::Written { node, .. } => self.shelf.close(*node),
         }
         file.dir.file_closed();
-        Ok(())
+        Ok(Attempt::Done(()))
     }
 
     /// What a written name holds.
@@ -191,10 +197,8 @@ impl Tree {
     }
 
     /// The attributes of a node that was just made.
-    pub(super) fn new_entry(&self, dir: DirId, node: u64) -> Reply<crate::attr::Entry> {
-        let attr = self.attr(Ino::Node(dir, node))?;
-        debug_assert_eq!(attr.kind, Kind::File);
-        Ok(crate::attr::Entry { attr, ttl: crate::attr::Ttl::WRITTEN })
+    pub(super) fn new_entry(&self, dir: &View, node: u64, owner: Owner) -> Reply<Entry> {
+        Ok(Entry { attr: self.written_attr(dir, node, owner)?, ttl: Ttl::WRITTEN })
     }
 }
 

@@ -18,6 +18,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use crate::attr::Ttl;
 use crate::errno::{Errno, Reply};
@@ -85,8 +86,8 @@ struct OpenFile {
 
 /// What is behind an open file.
 enum What {
-    /// A file that was made whole when it was opened.
-    Whole(Arc<Vec<u8>>),
+    /// A file that was made whole when it was opened. It stays readable when its message goes.
+    Whole { ino: Ino, mtime: SystemTime, bytes: Arc<Vec<u8>> },
     /// `log`, `errors`.
     Text { node: u64, text: Arc<dyn Text>, reader: Mutex<TextReader> },
     /// `tail`, `follow`.
@@ -182,11 +183,13 @@ impl Tree {
         asks && ino.dir().is_some_and(|id| self.pools.by_id(id).is_ok_and(|dir| is_behind(&dir)))
     }
 
-    /// True when reading or polling an open file takes a while for the same reason.
+    /// True when reading or polling an open file takes a while for the same reason, or looking at a written one because its pool can't
+    /// be written just now.
     pub(crate) fn is_long_read(&self, fh: u64) -> bool {
         self.file(fh).is_ok_and(|file| match &file.what {
             What::Stream(stream) => file.dir.is_tagged() && stream.is_behind(),
             What::Text { .. } => file.dir.is_tagged(),
+            What::Session { .. } => file.dir.lane.is_busy(),
             _ => false,
         })
     }

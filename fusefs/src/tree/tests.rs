@@ -9,8 +9,9 @@ use plasmite_core::{Client, Durability, Pool};
 
 use super::{Caller, Read, Settings, Tree};
 use crate::attr::Kind;
-use crate::errno::Errno;
+use crate::errno::{Errno, Reply};
 use crate::ino::ROOT;
+use crate::lane::{Attempt, Patience};
 
 const SETTINGS: Settings =
     Settings { pool_size_bytes: 1 << 20, read_only: false, show_streams: false, shared: false };
@@ -37,6 +38,14 @@ fn fixture() -> Fixture {
     Fixture { _root: root, tree, docs, pool }
 }
 
+/// What an attempt gave. No pool of these tests is slow.
+fn done<T>(result: Reply<Attempt<T>>) -> Reply<T> {
+    result.map(|attempt| match attempt {
+        Attempt::Done(value) => value,
+        Attempt::Slow(_) => panic!("a slow pool"),
+    })
+}
+
 impl Fixture {
     fn append(&self, json: &str) {
         self.pool.append::<&str>(json.as_bytes(), &[], Durability::Fast).expect("append");
@@ -55,11 +64,12 @@ impl Fixture {
     }
 
     fn write(&self, fh: u64, data: &[u8]) -> Result<u32, Errno> {
-        self.tree.write(fh, 0, data, OWNER, me(0)).map(|(written, _)| written)
+        done(self.tree.write(fh, 0, data, OWNER, me(0), Patience::Quick))
+            .map(|(written, _)| written)
     }
 
     fn flush(&self, fh: u64) -> Result<(), Errno> {
-        self.tree.flush(fh, OWNER, me(0)).map(drop)
+        done(self.tree.flush(fh, OWNER, me(0), Patience::Quick)).map(drop)
     }
 
     fn read(&self, fh: u64, offset: u64) -> Result<String, Errno> {
@@ -122,10 +132,10 @@ fn a_flush_without_a_write_before_it_judges_nothing() {
     assert_eq!(f.flush(fh), Ok(()));
     assert_eq!(f.write(fh, b"{}"), Ok(2));
     let other = me(std::process::id());
-    let flushed = f.tree.flush(fh, OWNER + 1, other).map(drop);
+    let flushed = done(f.tree.flush(fh, OWNER + 1, other, Patience::Quick)).map(drop);
     assert_eq!(flushed, Ok(()), "another process, which wrote nothing");
     assert!(f.pool.bounds().expect("bounds").is_empty());
-    f.tree.release(fh).expect("release");
+    f.tree.release(fh, Patience::Quick).expect("release");
     assert_eq!(f.pool.bounds().expect("bounds").count(), 1, "complete when the last one closed");
 }
 
@@ -137,7 +147,7 @@ fn what_is_no_object_fails_the_write() {
         assert_eq!(f.write(fh, b"{\"a\":tru"), Ok(8));
         assert_eq!(f.write(fh, b"x}\n"), Err(Errno::EINVAL));
         assert_eq!(f.flush(fh), Ok(()), "said already");
-        f.tree.release(fh).expect("release");
+        f.tree.release(fh, Patience::Quick).expect("release");
     }
     assert!(f.pool.bounds().expect("bounds").is_empty());
 }
@@ -223,7 +233,7 @@ fn filtered_directories_are_forgotten_with_the_kernel_unless_names_are_kept_in_t
     assert_ne!(a, b);
     let draft = f.tree.create(b, OsStr::new(".x"), 0o644, WRITE, me(0)).expect("create").1.fh;
     assert_eq!(f.write(draft, b"{}"), Ok(2));
-    f.tree.release(draft).expect("release");
+    f.tree.release(draft, Patience::Quick).expect("release");
     f.tree.forget(a, 1).expect("forget");
     assert!(f.tree.getattr(a).is_ok(), "the kernel still knows it from the second look");
     f.tree.forget(a, 1).expect("forget");
@@ -232,7 +242,9 @@ fn filtered_directories_are_forgotten_with_the_kernel_unless_names_are_kept_in_t
     assert_ne!(look("a"), a);
     assert_eq!(look("b"), b);
     let from = (b, OsStr::new(".x"));
-    f.tree.rename(from, (f.docs, OsStr::new("x.json")), false, me(0)).expect("rename");
+    f.tree
+        .rename(from, (f.docs, OsStr::new("x.json")), false, me(0), Patience::Quick)
+        .expect("rename");
     assert_eq!(f.pool.bounds().expect("bounds").count(), 1);
 }
 

@@ -1,7 +1,7 @@
 //! Files that are written: create, open for writing, write, flush, fsync.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use plasmite_core::Pool;
 
@@ -10,11 +10,12 @@ use super::{Caller, OpenFile, Opened, Tree, What};
 use crate::attr::{Entry, Owner};
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino};
+use crate::lane::{Attempt, Patience};
 use crate::names::{Meaning, Sort};
 use crate::pools::View;
 use crate::procs;
 use crate::rejections::Refusal;
-use crate::session::Session;
+use crate::session::{Fail, Session};
 use crate::sync::lock;
 use crate::syncs::Synced;
 
@@ -28,9 +29,9 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<(Entry, Opened)> {
-        let (dir, node) = self.make_node(parent, name, mode, caller)?;
+        let Made { dir, node, owner } = self.make_node(parent, name, mode, caller)?;
         let opened = self.open_permitted(Arc::clone(&dir), node, flags, caller)?;
-        Ok((self.new_entry(dir.id, node)?, opened))
+        Ok((self.new_entry(&dir, node, owner)?, opened))
     }
 
     /// Creates a name.
@@ -44,28 +45,22 @@ impl Tree {
         if mode & libc::S_IFMT != libc::S_IFREG {
             return Err(Errno::EPERM);
         }
-        let (dir, node) = self.make_node(parent, name, mode, caller)?;
-        self.new_entry(dir.id, node)
+        let Made { dir, node, owner } = self.make_node(parent, name, mode, caller)?;
+        self.new_entry(&dir, node, owner)
     }
 
-    fn make_node(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        mode: u32,
-        caller: Caller,
-    ) -> Reply<(Arc<View>, u64)> {
+    fn make_node(&self, parent: u64, name: &OsStr, mode: u32, caller: Caller) -> Reply<Made> {
         let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
         let dir = self.pools.by_id(id)?;
         let Meaning::Writable(sort) = dir.meaning(name) else { return Err(Errno::EPERM) };
-        self.permit(&dir, Want::Write)?;
+        let owner = self.permit(&dir, Want::Write)?;
         let known = self.shelf.find(id, name);
         let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
         let node = known.unwrap_or_else(|| self.shelf.find_or_create(id, name, maker));
         if known.is_none() && sort == Sort::Draft {
             self.shelf.reset(node, true);
         }
-        Ok((dir, node))
+        Ok(Made { dir, node, owner })
     }
 
     /// Opens a written name.
@@ -136,49 +131,67 @@ impl Tree {
         data: &[u8],
         owner: u64,
         caller: Caller,
-    ) -> Reply<(u32, Option<Unsynced>)> {
+        patience: Patience,
+    ) -> Reply<Attempt<(u32, Option<Unsynced>)>> {
         let file = self.file(fh)?;
         let refuse = |node, refusal| self.refuse_file(&file, node, caller.tid, refusal);
         match &file.what {
             What::Session { node, session } => {
-                let mut session = lock(session);
-                let result = session.write(data, owner);
+                let Some(mut session) = file.enter(session, patience, |_| true) else {
+                    return Ok(Attempt::Slow(file.dir.lane.line_up()?));
+                };
+                let result =
+                    file.attempt(patience, |patience| session.write(data, owner, patience));
                 if let Some(seq) = session.last() {
                     self.shelf.with(*node, |n| n.seq = Some(seq))?;
                 }
-                let written = result.map_err(|refusal| refuse(*node, refusal))?;
-                Ok((written as u32, unsynced(&file, &mut session)))
+                Ok(match result.map_err(|refusal| refuse(*node, refusal))? {
+                    Attempt::Done(written) => {
+                        Attempt::Done((written as u32, unsynced(&file, &mut session)))
+                    }
+                    Attempt::Slow(turn) => Attempt::Slow(turn),
+                })
             }
             What::Draft { node, at_end, limit } => {
                 let offset = (!at_end).then_some(offset);
                 self.shelf
                     .write_draft(*node, offset, data, *limit)
                     .map_err(|errno| refuse(*node, draft_refusal(errno, offset, *limit)))?;
-                Ok((data.len() as u32, None))
+                Ok(Attempt::Done((data.len() as u32, None)))
             }
             _ => Err(Errno::EBADF),
         }
     }
 
     /// A descriptor is closed.
-    pub(crate) fn flush(&self, fh: u64, owner: u64, caller: Caller) -> Reply<Option<Unsynced>> {
+    pub(crate) fn flush(
+        &self,
+        fh: u64,
+        owner: u64,
+        caller: Caller,
+        patience: Patience,
+    ) -> Reply<Attempt<Option<Unsynced>>> {
         let file = self.file(fh)?;
-        let What::Session { node, session } = &file.what else { return Ok(None) };
-        let mut session = lock(session);
+        let What::Session { node, session } = &file.what else { return Ok(Attempt::Done(None)) };
+        let Some(mut session) = file.enter(session, patience, Session::may_append) else {
+            return Ok(Attempt::Slow(file.dir.lane.line_up()?));
+        };
         let opener = session.opener;
         let is_opener = || procs::same_process(opener, caller.tid);
         let still_held = || self.is_held_by(opener, &file.dir, *node);
-        let result = session.flush(owner, is_opener, still_held);
+        let result = file
+            .attempt(patience, |patience| session.flush(owner, is_opener, still_held, patience));
         self.publish(*node, &mut session);
-        if let Err(refusal) = result {
+        match result {
+            Ok(Attempt::Slow(turn)) => Ok(Attempt::Slow(turn)),
+            Ok(Attempt::Done(())) => Ok(Attempt::Done(unsynced(&file, &mut session))),
             // The descriptor that is being closed is not in the table any more.
-            if self.is_held_by(caller.tid, &file.dir, *node) {
-                return Err(refusal.errno);
+            Err(refusal) if self.is_held_by(caller.tid, &file.dir, *node) => Err(refusal.errno),
+            Err(refusal) => {
+                session.told = true;
+                Err(self.refuse_file(&file, *node, caller.tid, refusal))
             }
-            session.told = true;
-            return Err(self.refuse_file(&file, *node, caller.tid, refusal));
         }
-        Ok(unsynced(&file, &mut session))
     }
 
     /// True when the process is known to have the written name open.
@@ -189,26 +202,48 @@ impl Tree {
     }
 
     /// What was written is to survive power loss, and what comes later too.
-    pub(crate) fn fsync(&self, fh: u64, caller: Caller) -> Reply<Option<Unsynced>> {
+    pub(crate) fn fsync(
+        &self,
+        fh: u64,
+        caller: Caller,
+        patience: Patience,
+    ) -> Reply<Attempt<Option<Unsynced>>> {
         let file = self.file(fh)?;
-        let What::Session { node, session } = &file.what else { return Ok(None) };
-        let mut session = lock(session);
-        let result = session.sync();
+        let What::Session { node, session } = &file.what else { return Ok(Attempt::Done(None)) };
+        let Some(mut session) = file.enter(session, patience, Session::may_append) else {
+            return Ok(Attempt::Slow(file.dir.lane.line_up()?));
+        };
+        let result = file.attempt(patience, |patience| session.sync(patience));
         self.publish(*node, &mut session);
-        result.map_err(|refusal| self.refuse_file(&file, *node, caller.tid, refusal))?;
-        Ok(unsynced(&file, &mut session))
+        match result.map_err(|refusal| self.refuse_file(&file, *node, caller.tid, refusal))? {
+            Attempt::Done(()) => Ok(Attempt::Done(unsynced(&file, &mut session))),
+            Attempt::Slow(turn) => Ok(Attempt::Slow(turn)),
+        }
     }
 
     /// The last descriptor is gone: nobody is there to hear of an error.
-    pub(super) fn finish(&self, file: &OpenFile, node: u64, session: &mut Session) {
-        let result = session.finish();
-        self.publish(node, session);
+    pub(super) fn finish(
+        &self,
+        file: &OpenFile,
+        node: u64,
+        session: &Mutex<Session>,
+        patience: Patience,
+    ) -> Reply<Attempt<()>> {
+        let Some(mut session) = file.enter(session, patience, Session::may_append) else {
+            return Ok(Attempt::Slow(file.dir.lane.line_up()?));
+        };
+        let result = file.attempt(patience, |patience| session.finish(patience));
+        if let Ok(Attempt::Slow(turn)) = result {
+            return Ok(Attempt::Slow(turn));
+        }
+        self.publish(node, &mut session);
         if let Err(refusal) = result {
             self.refuse_file(file, node, session.opener, refusal);
         }
-        if let Some(unsynced) = unsynced(file, session) {
+        if let Some(unsynced) = unsynced(file, &mut session) {
             unsynced.sync(Box::new(|_| ()));
         }
+        Ok(Attempt::Done(()))
     }
 
     /// Notes the refusal of a write to an open file; what the caller is told.
@@ -242,9 +277,57 @@ impl Tree {
     }
 }
 
+/// A name that was made, and the owner of its pool.
+struct Made {
+    dir: Arc<View>,
+    node: u64,
+    owner: Owner,
+}
+
+impl OpenFile {
+    /// The session. None: a worker is not to wait for it, or for those who wait to write to its pool already.
+    fn enter<'a>(
+        &self,
+        session: &'a Mutex<Session>,
+        patience: Patience,
+        appends: impl FnOnce(&Session) -> bool,
+    ) -> Option<MutexGuard<'a, Session>> {
+        if patience != Patience::Quick {
+            return Some(lock(session));
+        }
+        let session = match session.try_lock() {
+            Ok(session) => session,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        (!self.dir.lane.is_busy() || !appends(&session)).then_some(session)
+    }
+
+    /// Does it with this much patience, and if that is not enough, takes a turn in the line.
+    fn attempt<T>(
+        &self,
+        patience: Patience,
+        mut operation: impl FnMut(Patience) -> Result<T, Fail>,
+    ) -> Result<Attempt<T>, Refusal> {
+        let mut result = operation(patience);
+        if result.as_ref().err() == Some(&Fail::Slow) {
+            if let Ok(turn) = self.dir.lane.line_up() {
+                return Ok(Attempt::Slow(turn));
+            }
+            // There is no thread to be had.
+            result = operation(Patience::long());
+        }
+        match result {
+            Ok(value) => Ok(Attempt::Done(value)),
+            Err(Fail::Refused(refusal)) => Err(refusal),
+            Err(Fail::Slow) => Err(Refusal::again(Errno::EBUSY)),
+        }
+    }
+}
+
 /// No draft can be delivered that is larger than the pool.
 fn draft_limit(pool: &Pool) -> Reply<u64> {
-    Ok(pool.info()?.size_bytes)
+    Ok(pool.size_bytes())
 }
 
 /// Notes a refusal; what the caller is told.

@@ -15,6 +15,7 @@ mod reading;
 mod regressions;
 mod scale;
 mod semantics;
+mod slow_writers;
 mod streams;
 mod tools_reading;
 mod tools_writing;

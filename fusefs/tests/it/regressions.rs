@@ -5,7 +5,7 @@ use std::process::Command;
 
 use plasmite_fusefs::{Mount, MountOptions};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, append};
 
 #[test]
 fn an_echo_into_a_pool_that_was_damaged_meanwhile_fails() {
@@ -114,4 +114,37 @@ for n in range(1, 51):
 print('told')";
     fs::write(f.root.path().join("edges.py"), script).unwrap();
     assert_eq!(f.sh("python3 $ROOT/edges.py").ok(), "told\n");
+}
+
+/// SEMANTICS: Messages that go during a walk are deleted files
+#[test]
+fn a_message_that_goes_while_it_is_open_is_still_read_and_looked_at() {
+    use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
+    // With the kernel's checks it asks for attributes each second, else after a read.
+    for shared in [false, true] {
+        let f = Fixture::with(|options| {
+            options.pool_size_bytes = 64 << 10;
+            options.allow_other = shared;
+        });
+        let text = format!("{{\"a\":\"{}\"}}", "x".repeat(9000));
+        append(&f.pool(), &text);
+        let mut file = fs::File::open(f.docs().join("1")).unwrap();
+        let before = file.metadata().unwrap();
+        (0..100).for_each(|_| append(&f.pool(), &text));
+        assert!(f.pool().bounds().unwrap().oldest.get() > 1);
+        let mut read = String::new();
+        file.read_to_string(&mut read).unwrap();
+        assert_eq!(read.len() as u64, before.len());
+        assert!(read.contains(&text));
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let after = file.metadata().unwrap();
+        assert_eq!(
+            (after.len(), after.mtime(), after.ino()),
+            (before.len(), before.mtime(), before.ino())
+        );
+        drop(file);
+        // By its name the kernel may still know it for a few seconds, but it can not be opened.
+        assert!(fs::File::open(f.docs().join("1")).is_err());
+    }
 }
