@@ -13,6 +13,7 @@ use crate::completion::{self, Shell};
 use crate::errors::{Failure, SUCCESS, code, report};
 use crate::help;
 use crate::selection::Selection;
+use crate::top::SortKey;
 use crate::units;
 use crate::version;
 
@@ -57,6 +58,9 @@ pub(crate) enum Verb {
     /// Append messages that export wrote
     #[command(after_help = help::IMPORT)]
     Import(ImportArgs),
+    /// Watch what goes on in all pools
+    #[command(after_help = help::TOP_VERB)]
+    Top(TopArgs),
     /// Show pools as directories, for every program that can use files
     #[command(after_help = help::MOUNT, override_usage = "plasmite mount [OPTIONS] [POOL_DIR] MOUNTPOINT")]
     Mount(MountArgs),
@@ -367,6 +371,22 @@ pub(crate) struct ImportArgs {
     /// What happens at a record that is no exported message
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     pub(crate) errors: OnError,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// How long from one look to the next: 500ms, 1s, 1m
+    #[arg(long, value_name = "DURATION", value_parser = units::interval, default_value = "1s")]
+    pub(crate) interval: Duration,
+    /// What the pools are sorted by
+    #[arg(long, value_enum, value_name = "COLUMN", default_value_t = SortKey::Messages)]
+    pub(crate) sort: SortKey,
+    /// Sort the other way round
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// One look, one JSON object for each pool, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

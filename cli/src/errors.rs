@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
+use std::path::Path;
 
 use plasmite_core::{Error, ErrorKind};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::output;
 
@@ -173,6 +175,14 @@ pub(crate) fn json(error: &Error) -> String {
     line
 }
 
+/// A pool whose facts can't be had: `{"name":…,"path":…,"error":{…}}` and a newline.
+pub(crate) fn damaged_json(name: &str, path: &Path, error: &Error) -> String {
+    let told = json(error);
+    let told = told.strip_prefix('{').unwrap_or(&told);
+    let (name, path) = (Value::from(name), Value::from(path.to_string_lossy()));
+    format!("{{\"name\":{name},\"path\":{path},{told}")
+}
+
 /// A copy of `error` with another message and hint.
 pub(crate) fn reworded(error: &Error, message: String, hint: Option<String>) -> Error {
     let mut new = Error::new(error.kind(), message);
@@ -211,7 +221,6 @@ pub(crate) fn tell_panics_as_internal() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn json_leaves_out_what_is_not_known() {

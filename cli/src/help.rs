@@ -195,6 +195,23 @@ Examples:
   plasmite import copy --file docs.jsonl --resume
   plasmite export docs | plasmite import copy --create";
 
+pub(crate) const TOP_VERB: &str = "\
+On a terminal: a view of all pools that goes on until q, Esc or Ctrl-C. Rates are of the last interval, bytes \
+those of the messages as JSON lines. Writers are open handles that have appended; readers are threads \
+asleep until a message comes (a mount is one), and only known of pools that you may write to. What is not known \
+is a dash.
+
+Keys: arrows choose a pool, Enter follows it, and there / takes a filter: tags behind a #, then an expression \
+of the jq language, as in '#note .data.n > 3'. The first letter of a column sorts by it, once more the other way \
+round. Space holds everything as it is.
+
+In a pipe: one table after one interval; --json gives one object for each pool.
+
+Examples:
+  plasmite top
+  plasmite top --sort fill --interval 5s
+  plasmite top --json | jq 'select(.messages_per_second > 100) | .name'";
+
 pub(crate) const MOUNT: &str = "\
 Creates the pool directory and the mountpoint when they are not there, and serves until Ctrl-C, \
 SIGTERM, SIGHUP or `plasmite unmount`; all of them unmount and exit with 0. Pools outlive the mount. \

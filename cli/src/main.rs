@@ -33,6 +33,7 @@ mod selection;
 mod signals;
 mod span;
 mod tap;
+mod top;
 mod units;
 mod version;
 mod wanted;
@@ -64,8 +65,8 @@ fn run() -> Outcome {
 
 fn dispatch(cli: Cli) -> Outcome {
     let dir = cli.dir;
-    // A mount unmounts at Ctrl-C, and a tap leaves it to its command what happens then.
-    if !matches!(cli.verb, Verb::Mount(_) | Verb::Tap(_)) {
+    // A mount unmounts at Ctrl-C, tap passes it on, and top gives the terminal back.
+    if !matches!(cli.verb, Verb::Mount(_) | Verb::Tap(_) | Verb::Top(_)) {
         signals::exit_on_interrupt()?;
     }
     match cli.verb {
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Doctor(args) => doctor::run(&pools::client(dir)?, &args),
         Verb::Feed(args) => feed::run(&pools::client(dir)?, &args),
         Verb::Fetch(args) => fetch::run(&pools::client(dir)?, &args),
+        Verb::Top(args) => top::run(pools::client(dir)?, &args),
         Verb::Follow(args) => follow::run(&pools::client(dir)?, &args),
         Verb::Duplex(args) => duplex::run(&pools::client(dir)?, &args),
         Verb::Tap(args) => tap::run(&pools::client(dir)?, &args),

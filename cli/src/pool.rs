@@ -157,20 +157,8 @@ pub(crate) fn named(name: &str, object: &str) -> String {
 fn listed_json(pool: &Listed) -> String {
     match &pool.info {
         Ok(info) => named_json(&pool.name, info),
-        Err(error) => damaged_json(pool, error),
+        Err(error) => errors::damaged_json(&pool.name, &pool.path, error),
     }
-}
-
-/// A pool whose facts can't be had: `{"name":…,"path":…,"error":{…}}`.
-fn damaged_json(pool: &Listed, error: &Error) -> String {
-    let told = errors::json(error);
-    let told = told.strip_prefix('{').unwrap_or(&told);
-    let path = pool.path.to_string_lossy();
-    format!(
-        "{{\"name\":{},\"path\":{},{told}",
-        serde_json::Value::from(pool.name.as_str()),
-        serde_json::Value::from(path.as_ref())
-    )
 }
 
 fn list_text(pools: &[Listed], colour: bool) -> String {

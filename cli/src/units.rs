@@ -47,6 +47,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| not_a_duration())
 }
 
+/// A length of time from one look to the next.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    match duration(text)? {
+        interval if interval < SHORTEST => Err(format!("the shortest interval is {SHORTEST:?}")),
+        interval if interval > LONGEST => Err("the longest interval is 1d".to_owned()),
+        interval => Ok(interval),
+    }
+}
+
 /// A point in time: RFC 3339, or how long ago.
 pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(ago) = duration(text) {
@@ -116,6 +127,15 @@ mod tests {
     fn what_is_no_duration_is_refused() {
         for text in ["", "5", "-5s", "5s ago", "PT5S", "1y", "1mo", "s", "99999999999999d", "5 x"] {
             assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn intervals_have_limits() {
+        assert_eq!(interval("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(interval("1d"), Ok(Duration::from_secs(86_400)));
+        for text in ["0s", "49ms", "2d", "1"] {
+            assert!(interval(text).is_err(), "{text:?}");
         }
     }
 

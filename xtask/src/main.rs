@@ -6,6 +6,7 @@ mod deny;
 mod fuzz;
 mod licenses;
 mod need;
+mod picture;
 mod python;
 mod run;
 mod sdk;
@@ -33,6 +34,7 @@ usage: cargo xtask TASK
   packages     the SDK and the wheel, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   man          the manual pages, made of the definitions of --help, in a folder [DIR, or target/man]
+  picture      the pictures of plasmite top in docs, taken anew
   wheel        the Python wheel with the command and the library in it, in target/wheel
 ";
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Some((task, [dir])) if task == "sdk" && !dir.starts_with('-') => sdk_in(dir),
         Some((task, [])) if task == "man" => man(&run::root().join("target/man")),
         Some((task, [dir])) if task == "man" && !dir.starts_with('-') => man(Path::new(dir)),
+        Some((task, [])) if task == "picture" => picture::take(),
         Some((task, [])) if task == "wheel" => {
             sdk::make(&default_sdk()).and_then(|()| python::wheel(&default_sdk())).map(drop)
         }

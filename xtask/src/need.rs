@@ -36,6 +36,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("pkg-config", "pkg-config"),
     ("strip", "binutils"),
     ("valgrind", "valgrind"),
+    ("tmux", "tmux"),
 ];
 
 /// Installs what is missing, as root; otherwise says what to install.

@@ -26,4 +26,5 @@ mod support;
 mod tap;
 mod terminal;
 mod together;
+mod top;
 mod usage;

@@ -250,6 +250,16 @@ snapshots! {
             "plasmite import docs --file nothing"
         ]
     }
+    watch {
+        piped: [
+            "plasmite top --help",
+            "plasmite top --interval 1ms",
+            "plasmite top --sort size",
+            "plasmite top --dir nowhere --json",
+            "touch f; plasmite top --dir f"
+        ],
+        terminal: ["touch f; plasmite top --dir f"]
+    }
     mount {
         piped: [
             "plasmite mount --help",

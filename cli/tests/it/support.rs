@@ -288,6 +288,11 @@ impl Proc {
         serde_json::from_str(&self.line()).unwrap()
     }
 
+    /// The next line of stdout as JSON, if it is there already.
+    pub(crate) fn try_json(&self) -> Option<Value> {
+        self.lines.try_recv().ok().map(|line| serde_json::from_str(&line).unwrap())
+    }
+
     /// Every line until stdout ends.
     pub(crate) fn rest(&self) -> Vec<String> {
         let mut rest = Vec::new();

@@ -1,5 +1,6 @@
 //! A pool: one bounded file of messages, open in this process.
 
+mod activity;
 mod append;
 mod create;
 mod delete;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use activity::Activity;
 pub use append::Entry;
 pub use info::Info;
 pub use open::OpenOptions;

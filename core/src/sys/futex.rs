@@ -48,6 +48,36 @@ pub(crate) fn wake_all(word: &Half) {
     wake_at(word.as_ptr(), i32::MAX);
 }
 
+/// How many threads sleep on `word` now, of any process, without waking them. None when nobody can tell: in a mapping that may
+/// only be read, or where a filter forbids the call.
+pub(crate) fn sleepers(word: &Half) -> Option<u32> {
+    // The kernel moves the sleepers of a word to the same word, which changes nothing, and says how many there are. It wants the
+    // word's value first, and refuses with EAGAIN when it has changed.
+    for _ in 0..100 {
+        let value = word.load(Ordering::Relaxed);
+        let address = word.as_ptr();
+        let (wake, requeue) = (0, i32::MAX as usize);
+        // SAFETY: the address is that of a live atomic, borrowed by the caller; the kernel only reads it.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                address,
+                libc::FUTEX_CMP_REQUEUE,
+                wake,
+                requeue,
+                address,
+                value,
+            )
+        };
+        match u32::try_from(result) {
+            Ok(count) => return Some(count),
+            Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
 fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> bool {
     let spec = libc::timespec {
         tv_sec: timeout.as_secs().min(i64::MAX as u64) as libc::time_t,

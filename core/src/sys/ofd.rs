@@ -54,13 +54,40 @@ pub(crate) fn unlock(file: &File, byte: Byte) {
 
 /// True when another open file description holds any writer's place.
 pub(crate) fn any_place_held(file: &File) -> io::Result<bool> {
-    let mut lock = request(BASE, 0, libc::F_WRLCK);
+    Ok(held(file, BASE, 0)?.is_some())
+}
+
+/// How many of the first `count` writers' places other open file descriptions hold.
+pub(crate) fn places_held(file: &File, count: u32) -> io::Result<u32> {
+    let mut found = 0;
+    let mut parts = vec![(BASE, BASE + i64::from(count))];
+    while let Some((start, end)) = parts.pop() {
+        if start >= end {
+            continue;
+        }
+        // The kernel tells one of the locks in there, not the first: others may lie on both sides of it.
+        if let Some((held_from, held_to)) = held(file, start, end - start)? {
+            let (from, to) = (held_from.max(start), held_to.min(end));
+            found += u32::try_from(to - from).unwrap_or(0);
+            parts.extend([(start, from), (to, end)]);
+        }
+    }
+    Ok(found)
+}
+
+/// From where to where another open file description holds a lock in the `len` bytes (0: all) from `start`.
+fn held(file: &File, start: i64, len: i64) -> io::Result<Option<(i64, i64)>> {
+    let mut lock = request(start, len, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the kernel writes only into `lock`.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
     if result == -1 {
         return Err(io::Error::last_os_error());
     }
-    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+    if lock.l_type == libc::F_UNLCK as libc::c_short {
+        return Ok(None);
+    }
+    let end = if lock.l_len == 0 { i64::MAX } else { lock.l_start.saturating_add(lock.l_len) };
+    Ok(Some((lock.l_start, end)))
 }
 
 fn set(file: &File, start: i64, len: i64, kind: libc::c_int) -> io::Result<()> {

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod activity;
 mod bad_files;
 mod basics;
 mod concurrency;

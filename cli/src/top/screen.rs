@@ -1,0 +1,103 @@
+//! The terminal while the view has it: raw, on its other page, the cursor hidden. Given back at every end.
+
+use std::io::{self, BufWriter, Stdout, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plasmite_core::{Error, ErrorKind};
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::{cursor, execute, terminal};
+use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags};
+
+use crate::errors::Failure;
+
+/// True while the terminal is not as we found it.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// A frame is written at once; this holds a large one.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// The terminal, taken.
+pub(crate) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    /// Takes the terminal. A panic anywhere gives it back before it is told.
+    pub(crate) fn take() -> Result<Self, Failure> {
+        static HOOK: std::sync::Once = std::sync::Once::new();
+        HOOK.call_once(|| {
+            let tell = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                give_back();
+                tell(info);
+            }));
+        });
+        let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
+        let terminal = Terminal::new(CrosstermBackend::new(out)).map_err(|e| failed(&e))?;
+        let mut screen = Self { terminal };
+        screen.resume()?;
+        Ok(screen)
+    }
+
+    /// Takes the terminal again after [`give_back`], and draws everything anew the next time.
+    pub(crate) fn resume(&mut self) -> Result<(), Failure> {
+        TAKEN.store(true, Ordering::SeqCst);
+        terminal::enable_raw_mode().map_err(|e| failed(&e))?;
+        execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)
+            .map_err(|e| failed(&e))?;
+        self.redraw()
+    }
+
+    /// Has everything drawn anew the next time, whatever others have left on the screen.
+    pub(crate) fn redraw(&mut self) -> Result<(), Failure> {
+        // Not Terminal::clear, which asks the terminal where the cursor is: the answer would come among the keys.
+        let resized = self.terminal.size().and_then(|size| self.terminal.resize(size.into()));
+        resized.map_err(|e| failed(&e))
+    }
+
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
+        self.terminal.draw(draw).map(drop).map_err(|e| failed(&e))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Makes the terminal what it was before [`Screen::take`]. May be called at any time, from any thread.
+pub(crate) fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // A terminal that is gone needs nothing.
+    let _ = terminal::disable_raw_mode();
+    let _ = execute!(io::stdout(), terminal::LeaveAlternateScreen, cursor::Show);
+    let _ = io::stdout().flush();
+}
+
+/// True for a terminal that has no cursor to move.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// Sleeps until the terminal is closed; true then, false when nobody can tell.
+pub(crate) fn wait_until_closed() -> bool {
+    let stdout = io::stdout();
+    loop {
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        match rustix::event::poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
+            Err(_) => return false,
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> Failure {
+    Error::new(ErrorKind::Io, format!("cannot use the terminal: {error}"))
+        .with_hint("plasmite top --json needs none")
+        .into()
+}

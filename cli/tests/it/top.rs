@@ -1,0 +1,418 @@
+//! `plasmite top`: the view in a real terminal, which tmux provides, and the table in a pipe.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::Sandbox;
+
+/// How long the screen may take to show something: other tests may have the machine.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// What the shell does then. 147 is the code of a job that was stopped; it goes on with the next line that is typed.
+const AFTER: &str = r#"
+while [ $code = 147 ]; do echo stopped; stty -a; read -r; clear; fg; code=$?; done
+echo "ended $code"; stty -a; exec cat"#;
+
+/// A terminal of 80 by 24 in which a shell runs the command, and then says how it ended.
+struct Screen<'a> {
+    sandbox: &'a Sandbox,
+    server: String,
+}
+
+impl<'a> Screen<'a> {
+    /// Starts `plasmite top` with these arguments, after `setup` in the same shell.
+    fn start(sandbox: &'a Sandbox, setup: &str, args: &str) -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let server = format!("plasmite-test-{}-{number}", std::process::id());
+        let screen = Self { sandbox, server };
+        let script = format!(
+            "echo before; {setup}\n'{}' --dir '{}' top {args}; code=$?\n{AFTER}",
+            env!("CARGO_BIN_EXE_plasmite"),
+            sandbox.path("pools").display()
+        );
+        let file = sandbox.path("script");
+        fs::write(&file, script).unwrap();
+        let new = ["-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", "80", "-y", "24"];
+        let mut tmux = screen.tmux(&new);
+        tmux.arg(format!("bash -i '{}'", file.display()));
+        assert!(tmux.status().unwrap().success(), "tmux starts");
+        screen
+    }
+
+    fn tmux(&self, args: &[&str]) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.arg("-L").arg(&self.server).args(args);
+        tmux.env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR").env_remove("TMUX");
+        tmux.current_dir(self.sandbox.path("")).stdin(Stdio::null());
+        tmux
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        assert!(self.tmux(&["send-keys", "-t", "t"]).args(keys).status().unwrap().success());
+    }
+
+    fn type_text(&self, text: &str) {
+        self.keys(&["-l", text]);
+    }
+
+    fn resize(&self, width: u16, height: u16) {
+        let (width, height) = (width.to_string(), height.to_string());
+        let args = ["resize-window", "-t", "t", "-x", &width, "-y", &height];
+        assert!(self.tmux(&args).status().unwrap().success());
+    }
+
+    fn captured(&self, how: &[&str]) -> String {
+        let output = self.tmux(&["capture-pane", "-p", "-t", "t"]).args(how).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The screen once it is as wanted.
+    #[track_caller]
+    fn until(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let screen = self.captured(&[]);
+            if wanted(&screen) {
+                return screen;
+            }
+            assert!(start.elapsed() < PATIENCE, "the screen stays\n{screen}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[track_caller]
+    fn shows(&self, text: &str) -> String {
+        self.until(|screen| screen.contains(text))
+    }
+
+    /// Ended with this code, and the terminal is as it was.
+    #[track_caller]
+    fn ended(&self, code: u8) {
+        let screen = self.shows("extproc");
+        assert!(screen.contains(&format!("ended {code}\n")), "{screen}");
+        assert!(screen.contains("before"), "not the page that was there:\n{screen}");
+        assert_is_cooked(&screen);
+        let cursor = self.tmux(&["display-message", "-p", "-t", "t", "#{cursor_flag}"]).output();
+        assert_eq!(cursor.unwrap().stdout, b"1\n", "the cursor is hidden");
+    }
+
+    /// The process of the view.
+    fn pid(&self) -> u32 {
+        let shell = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]).output();
+        let shell = String::from_utf8(shell.unwrap().stdout).unwrap();
+        children(shell.trim().parse().unwrap())[0]
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        let _ = self.tmux(&["kill-server"]).stderr(Stdio::null()).status();
+    }
+}
+
+/// What `stty -a` says on the screen is of a terminal that is not raw.
+#[track_caller]
+fn assert_is_cooked(screen: &str) {
+    for flag in ["icanon", "echo", "isig", "opost"] {
+        assert!(screen.split_whitespace().any(|word| word == flag), "{flag} is off:\n{screen}");
+    }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn lives(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[track_caller]
+fn ends(pid: u32) {
+    let start = Instant::now();
+    while lives(pid) {
+        assert!(start.elapsed() < PATIENCE, "process {pid} goes on");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_pool_is_entered_filtered_and_left_and_q_gives_the_terminal_back() {
+    let sandbox = Sandbox::with_docs();
+    for n in 1..=40 {
+        let tags: &[&str] = if n % 2 == 0 { &["even"] } else { &[] };
+        sandbox.feed("docs", &format!("{{\"n\":{n}}}"), tags);
+    }
+    let screen = Screen::start(&sandbox, "", "--interval 100ms");
+    let table = screen.shows("READERS");
+    assert!(table.contains("1 pool "), "{table}");
+    screen.keys(&["Enter"]);
+    screen.shows("{\"n\":40}");
+    // What is appended appears.
+    sandbox.feed("docs", "{\"n\":41}", &[]);
+    screen.shows("{\"n\":41}");
+    screen.keys(&["/"]);
+    screen.type_text("#even .data.n % 4 == 0");
+    screen.keys(&["Enter"]);
+    let filtered = screen.shows(" 10 messages");
+    assert!(filtered.contains("40 ") && filtered.contains("#even {\"n\":4}"), "{filtered}");
+    assert!(!filtered.contains("{\"n\":38}") && !filtered.contains("{\"n\":41}"), "{filtered}");
+    sandbox.feed("docs", "{\"n\":44}", &["even"]);
+    screen.shows("{\"n\":44}");
+    // A slip is told, and what was there is still there to be mended.
+    screen.keys(&["/"]);
+    screen.type_text(" and (");
+    screen.keys(&["Enter"]);
+    screen.shows("is not one of jq");
+    screen.keys(&["/", "C-u"]);
+    screen.keys(&["Enter"]);
+    screen.shows("42 messages");
+    // Looking back, while more arrives.
+    screen.keys(&["Home"]);
+    screen.shows("{\"n\":1}");
+    sandbox.feed("docs", "{\"n\":45}", &[]);
+    let back = screen.shows("43 messages");
+    assert!(back.contains("{\"n\":1}") && back.contains("newer below"), "{back}");
+    screen.keys(&["End"]);
+    screen.shows("{\"n\":45}");
+    let child = children(screen.pid())[0];
+    screen.keys(&["Escape"]);
+    screen.shows("READERS");
+    ends(child);
+    screen.keys(&["q"]);
+    screen.ended(0);
+}
+
+#[test]
+fn every_way_to_end_gives_the_terminal_back() {
+    let sandbox = Sandbox::with_docs();
+    for (end, code) in [("Escape", 0), ("C-c", 130), ("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let screen = Screen::start(&sandbox, "", "");
+        screen.shows("READERS");
+        // Also while a pool is followed.
+        screen.keys(&["Enter"]);
+        screen.shows("Esc back");
+        let child = children(screen.pid())[0];
+        match end {
+            "Escape" => {
+                screen.keys(&[end]);
+                screen.shows("READERS");
+                screen.keys(&[end]);
+            }
+            "C-c" => screen.keys(&[end]),
+            signal => screen.signal(signal),
+        }
+        screen.ended(code);
+        ends(child);
+    }
+}
+
+#[test]
+fn a_closed_terminal_ends_it_also_under_nohup() {
+    let sandbox = Sandbox::with_docs();
+    for setup in ["", "trap '' HUP"] {
+        let screen = Screen::start(&sandbox, setup, "");
+        screen.shows("READERS");
+        let pid = screen.pid();
+        drop(screen);
+        ends(pid);
+    }
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
+    let sandbox = Sandbox::with_docs();
+    let screen = Screen::start(&sandbox, "set -m", "");
+    for _ in 0..2 {
+        screen.shows("READERS");
+        screen.keys(&["C-z"]);
+        let shell = screen.until(|s| s.contains("stopped") && s.contains("extproc"));
+        assert!(!shell.contains("READERS"), "{shell}");
+        assert_is_cooked(&shell);
+        screen.keys(&["Enter"]);
+    }
+    let again = screen.shows("READERS");
+    assert!(!again.contains("stopped"), "{again}");
+    screen.keys(&["C-l"]);
+    screen.shows("READERS");
+    screen.keys(&["q"]);
+    screen.shows("ended 0");
+}
+
+#[test]
+fn pools_come_go_and_are_damaged_under_it() {
+    let sandbox = Sandbox::with_docs();
+    let screen = Screen::start(&sandbox, "", "--interval 50ms --sort name");
+    screen.shows("1 pool ");
+    sandbox.run(&["pool", "create", "events"]).ok();
+    screen.shows("\nevents ");
+    fs::File::options().write(true).open(sandbox.pool_file("docs")).unwrap().set_len(10).unwrap();
+    screen.shows("\ndocs       Corrupt: ");
+    screen.keys(&["Enter"]);
+    screen.shows("Esc back");
+    screen.shows("cut short");
+    fs::remove_file(sandbox.pool_file("docs")).unwrap();
+    screen.shows("there is no such pool any more");
+    screen.keys(&["Escape"]);
+    screen.until(|screen| screen.contains("1 pool ") && !screen.contains("\ndocs "));
+    sandbox.run(&["pool", "delete", "events"]).ok();
+    screen.shows("no pools here yet");
+    fs::remove_dir(sandbox.path("pools")).unwrap();
+    fs::write(sandbox.path("pools"), "").unwrap();
+    screen.shows("no directory");
+    screen.keys(&["Enter", "Down", "q"]);
+    screen.ended(0);
+}
+
+#[test]
+fn hundreds_of_pools_scroll_in_a_terminal_of_any_size() {
+    let sandbox = Sandbox::new();
+    let names: Vec<String> = (0..300).map(|n| format!("pool-{n:03}")).collect();
+    let mut create = vec!["pool", "create", "--size", "64K"];
+    create.extend(names.iter().map(String::as_str));
+    sandbox.run(&create).ok();
+    let screen = Screen::start(&sandbox, "", "--sort name --interval 100ms");
+    screen.shows("300 pools");
+    screen.shows("\npool-020 ");
+    screen.keys(&["NPage"]);
+    screen.shows("\npool-021 ");
+    screen.keys(&["End"]);
+    screen.shows("\npool-299 ");
+    screen.keys(&["n"]);
+    // The choice stays on the screen: it is the first now.
+    screen.shows("\npool-279 ");
+    for (width, height) in [(1, 1), (2, 2), (7, 3), (300, 2), (20, 60), (200, 100), (80, 24)] {
+        screen.resize(width, height);
+        screen.keys(&["Up", "Enter", "/", "a", "C-u", "Enter", "BSpace"]);
+    }
+    screen.shows("READERS");
+    screen.keys(&["q"]);
+    screen.ended(0);
+}
+
+#[test]
+fn an_expression_that_never_ends_costs_a_child_and_not_the_view() {
+    let sandbox = Sandbox::with_docs();
+    sandbox.feed("docs", "{}", &[]);
+    let screen = Screen::start(&sandbox, "ulimit -c 0", "");
+    screen.shows("READERS");
+    screen.keys(&["Enter"]);
+    screen.shows("1 messages");
+    for expression in ["repeat(.) | select(false)", "def f: 1 + f; f"] {
+        screen.keys(&["/", "C-u"]);
+        screen.type_text(expression);
+        screen.keys(&["Enter"]);
+        screen.shows(&format!("filter: {expression} "));
+    }
+    screen.keys(&["/", "C-u", "Enter"]);
+    screen.shows("1 messages");
+    assert_eq!(children(screen.pid()).len(), 1);
+    screen.keys(&["q"]);
+    screen.ended(0);
+}
+
+#[test]
+fn colours_are_left_out_on_demand_and_signs_follow_the_locale() {
+    let sandbox = Sandbox::with_docs();
+    sandbox.forge("broken", b"x");
+    for (setup, coloured) in [("", true), ("export NO_COLOR=1", false)] {
+        let screen = Screen::start(&sandbox, setup, "");
+        screen.shows("Corrupt");
+        let codes = screen.captured(&["-e"]);
+        let colours = codes.split('\u{1b}').filter(|code| {
+            code.starts_with("[38;") || code.starts_with("[3") && !code.starts_with("[39m")
+        });
+        assert_eq!(colours.count() > 0, coloured, "{codes:?}");
+        assert!(screen.captured(&[]).contains('↑'));
+    }
+    let screen = Screen::start(&sandbox, "export LC_ALL=C", "");
+    let ascii = screen.shows("Corrupt");
+    assert!(ascii.is_ascii(), "{ascii}");
+    drop(screen);
+    let dumb = Screen::start(&sandbox, "export TERM=dumb", "--interval 50ms");
+    let table = dumb.shows("ended 0");
+    assert!(table.contains("docs ") && table.contains("Corrupt: "), "{table}");
+}
+
+#[test]
+fn nothing_runs_between_two_looks() {
+    let sandbox = Sandbox::with_docs();
+    let screen = Screen::start(&sandbox, "", "--interval 1d");
+    screen.shows("READERS");
+    let pid = screen.pid();
+    let switches = || -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let of = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status")).unwrap();
+            let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            counts.map(|(_, count)| count.trim().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        tasks.map(|task| of(task.unwrap())).sum()
+    };
+    // It gets there however slow the machine is.
+    let start = Instant::now();
+    loop {
+        let before = switches();
+        thread::sleep(Duration::from_millis(500));
+        if switches() == before {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "it never sleeps");
+    }
+}
+
+#[test]
+fn a_pipe_gets_one_table_or_json_lines() {
+    let sandbox = Sandbox::with_docs();
+    sandbox.feed("docs", "{}", &[]);
+    sandbox.forge("broken", b"x");
+    let table = sandbox.run(&["top", "--interval", "50ms"]).ok();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("NAME ") && lines[0].ends_with(" READERS  WRITERS"), "{table}");
+    assert!(lines[1].starts_with("docs ") && lines[1].ends_with(" 0        0"), "{table}");
+    assert!(lines[2].starts_with("broken  Corrupt: "), "{table}");
+    assert!(!table.contains('\u{1b}'), "{table}");
+    let told = sandbox.run(&["top", "--interval", "50ms", "--json", "--sort", "name"]).json_lines();
+    assert_eq!(told[0]["name"], "broken");
+    assert_eq!(told[0]["error"]["kind"], "Corrupt");
+    assert_eq!((&told[1]["name"], &told[1]["messages"]), (&"docs".into(), &1.into()));
+    assert_eq!(told[1]["messages_per_second"], 0.0);
+    assert!(told[1]["oldest_age_seconds"].as_f64().unwrap() > 0.0);
+    let empty = sandbox.path("nothing");
+    let dir = empty.to_str().unwrap();
+    assert_eq!(sandbox.run(&["top", "--dir", dir, "--json"]).ok(), "");
+    let error = sandbox.run(&["top", "--interval", "1ms"]).fails(2);
+    assert!(error["message"].as_str().unwrap().contains("50ms"), "{error}");
+}
+
+#[test]
+fn rates_readers_and_writers_are_told_while_they_are_there() {
+    let sandbox = Sandbox::with_docs();
+    let mut writer = sandbox.spawn(&["feed", "docs"]);
+    writer.write("{}\n");
+    writer.json();
+    let _reader = sandbox.follower("docs", &[]);
+    let mut top = sandbox.spawn(&["top", "--interval", "2s", "--json"]);
+    // Between its two looks, however late the first one is.
+    let mut told = None;
+    while told.is_none() {
+        writer.write("{}\n");
+        writer.json();
+        thread::sleep(Duration::from_millis(20));
+        told = top.try_json();
+    }
+    let told = told.unwrap();
+    assert!(told["messages_per_second"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(told["bytes_per_second"].as_f64().unwrap() > 50.0, "{told}");
+    assert_eq!(told["writers"], 1, "{told}");
+    assert!(told["readers"].as_u64().unwrap() <= 1, "{told}");
+    assert_eq!(top.end().0, Some(0));
+}
