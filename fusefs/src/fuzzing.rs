@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use plasmite_core::{Client, doctor};
 
 use crate::ino::ROOT;
+use crate::lane::{Attempt, Patience};
 use crate::tree::{Caller, Change, Settings, Tree};
 
 /// Names that mean something in one place or another.
@@ -214,7 +215,8 @@ impl State<'_> {
                 let (from, to) = (input.name(), input.name());
                 let target = input.pick(&self.inos);
                 let no_replace = input.byte() & 1 != 0;
-                answered(tree.rename((ino, &from), (target, &to), no_replace, caller));
+                let (from, to) = ((ino, &*from), (target, &*to));
+                answered(tree.rename(from, to, no_replace, caller, Patience::Quick));
             }
             8..=10 => {
                 let flags = [libc::O_WRONLY, libc::O_RDWR, libc::O_WRONLY | libc::O_SYNC];
@@ -237,12 +239,13 @@ impl State<'_> {
             }
             15..=17 => {
                 let (fh, offset, data) = (input.pick(&self.files), input.number(), input.data());
-                if let Ok((written, _)) = tree.write(fh, offset, &data, ino, caller) {
+                let result = tree.write(fh, offset, &data, ino, caller, Patience::Quick);
+                if let Ok(Attempt::Done((written, _))) = result {
                     assert!(written as usize <= data.len());
                 }
             }
-            18 => answered(tree.flush(input.pick(&self.files), ino, caller)),
-            19 => answered(tree.release(input.pick(&self.files))),
+            18 => answered(tree.flush(input.pick(&self.files), ino, caller, Patience::Quick)),
+            19 => answered(tree.release(input.pick(&self.files), Patience::Quick)),
             20 => {
                 if let Ok(fh) = tree.opendir(ino) {
                     keep(&mut self.dirs, fh);
@@ -268,7 +271,7 @@ impl State<'_> {
             },
             _ => match input.byte() % 3 {
                 0 => answered(tree.mknod(ino, &input.name(), libc::S_IFREG | 0o644, caller)),
-                1 => answered(tree.fsync(input.pick(&self.files), caller)),
+                1 => answered(tree.fsync(input.pick(&self.files), caller, Patience::Quick)),
                 _ => answered(tree.forget(ino, 1)),
             },
         }
