@@ -193,7 +193,6 @@ fn writers_at_work_on_a_tiny_ring_are_no_damage() {
     let dir = Dir::new();
     let pool = dir.pool("p", 8192);
     let stop = AtomicBool::new(false);
-    let mut intact = 0;
     std::thread::scope(|scope| {
         for w in 1..=3 {
             let (stop, pool) = (&stop, pool.clone());
@@ -217,11 +216,12 @@ fn writers_at_work_on_a_tiny_ring_are_no_damage() {
             }
             let report = report.unwrap();
             assert_eq!(report.findings, [], "{}", report.to_json());
-            intact += report.intact;
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(intact > 100, "{intact}");
+    // How many it finds while they work depends on who is faster.
+    let report = doctor::check(&dir.path("p")).unwrap();
+    assert_eq!((report.findings.len(), report.intact), (0, pool.bounds().unwrap().count()));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ use crate::types::{Bounds, Seq, Timestamp};
 
 /// So many gaps are listed; more are counted with the lost messages.
 const MAX_LISTED: usize = 1000;
+/// How often a pool is read that writers go around meanwhile.
+const MAX_TRIES: u32 = 1000;
 /// How much of a file is copied at once.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -95,7 +98,7 @@ pub fn salvage(path: &Path, out: &Path) -> Result<Salvaged> {
         return Err(super::super::create::exists(out));
     }
     match open::read_static(&file, path) {
-        Ok(header) => Source::new(&file, header.geometry, path, true)?.salvage(&file, out),
+        Ok(header) => Source::new(&file, header.geometry, path, true)?.salvage_in_use(&file, out),
         Err(e) if e.kind() == ErrorKind::Corrupt || names_a_wrong_version(&e) => {
             without_header(&file, path, out)
         }
@@ -193,6 +196,21 @@ impl Source {
 
     fn ring(&self) -> Ring<'_> {
         Ring { map: &self.map, geometry: &self.geometry }
+    }
+
+    /// The same when writers may be at work: they can go around a small ring while it is read, and leave nothing of what was
+    /// looked for. Then there is something newer.
+    fn salvage_in_use(&self, file: &File, out: &Path) -> Result<Salvaged> {
+        for _ in 1..MAX_TRIES {
+            let before = self.map.committed().load(Ordering::Acquire);
+            match self.salvage(file, out) {
+                Err(e)
+                    if e.kind() == ErrorKind::Corrupt
+                        && self.map.committed().load(Ordering::Acquire) != before => {}
+                result => return result,
+            }
+        }
+        self.salvage(file, out)
     }
 
     fn salvage(&self, file: &File, out: &Path) -> Result<Salvaged> {
