@@ -62,7 +62,7 @@ impl Finding {
     }
 }
 
-/// What [`check`](super::check) found.
+/// What [`check`](super::check()) found.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The pool's file.
