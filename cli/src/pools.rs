@@ -9,6 +9,9 @@ use crate::args::Creation;
 use crate::errors;
 use crate::mount::quoted;
 
+/// How many resizes one after the other an append goes after.
+const MAX_TRIES: u32 = 100;
+
 /// The client of `dir`, or of the default directory.
 pub(crate) fn client(dir: Option<PathBuf>) -> Result<Client> {
     Ok(Client::new(match dir {
@@ -49,19 +52,23 @@ impl Appender {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Does `act`, again in the new file if nothing was done since the pool is there now.
+    /// Does `act`, which does nothing to a pool that has got another size, in the file where the pool is now.
     pub(crate) fn run<T>(&self, act: impl Fn(&Pool) -> Result<T>) -> Result<T> {
-        let pool = self.pool();
-        match act(&pool) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let opened = self.options.open(pool.path());
-                let Some(new) = opened.ok().filter(|new| new.id() == pool.id()) else {
-                    return Err(error);
-                };
-                *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
-                act(&new)
+        let mut pool = self.pool();
+        let mut tries = 0;
+        loop {
+            match act(&pool) {
+                Err(error) if error.kind() == ErrorKind::NotFound && tries < MAX_TRIES => {
+                    tries += 1;
+                    let opened = self.options.open(pool.path());
+                    let Some(new) = opened.ok().filter(|new| new.id() == pool.id()) else {
+                        return Err(error);
+                    };
+                    *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
+                    pool = new;
+                }
+                done => return done,
             }
-            done => done,
         }
     }
 }
@@ -132,6 +139,23 @@ fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_append_goes_on_when_the_file_it_finds_is_resized_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let client = Client::new(dir.path());
+        let pool = client.create("docs", 1 << 20).unwrap();
+        let appender = Appender::new(pool, OpenOptions::new());
+        let sizes = std::cell::RefCell::new(vec![1 << 20, 1 << 17, 1 << 16]);
+        let receipt = appender.run(|pool| {
+            if let Some(size) = sizes.borrow_mut().pop() {
+                Pool::resize(pool.path(), size)?;
+            }
+            pool.append(b"{}", &[] as &[&str], plasmite_core::Durability::Fast)
+        });
+        assert_eq!(receipt.unwrap().seq.get(), 1);
+        assert!(sizes.borrow().is_empty());
+    }
 
     #[test]
     fn slips_are_recognised_and_strangers_are_not() {

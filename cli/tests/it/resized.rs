@@ -66,11 +66,12 @@ fn a_pipe_is_fed_through_many_resizes_without_loss_or_doubles() {
     let sandbox = Sandbox::new();
     sandbox.run(&["pool", "create", "docs", "--size", "16M"]).ok();
     let script = "seq 60000 | jq -c '{n: .}' | plasmite feed docs | wc -l";
-    let feeding = sandbox.start(sandbox.shell(script));
+    let mut feeding = sandbox.start(sandbox.shell(script));
     for size in ["8M", "16M", "12M", "9M", "16M"] {
         resize(&sandbox, size);
     }
-    assert_eq!(feeding.line(), "60000");
+    let fed = feeding.line();
+    assert_eq!((fed.as_str(), feeding.end()), ("60000", (Some(0), String::new())));
     let messages = sandbox.run(&["fetch", "docs", "..", "--data-only"]).ok();
     let wanted: String = (1..=60000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     assert!(messages == wanted, "each once, in order");
