@@ -206,6 +206,10 @@ impl Writer {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill(&mut self) {
         // It may be dead already.
         let _ = self.child.kill();

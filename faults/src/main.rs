@@ -15,7 +15,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use child::Programs;
+use report::{Report, grouped};
 use storm::Storm;
+
+/// How often it says how far it is.
+const TELL: Duration = Duration::from_secs(30);
 
 const USAGE: &str = "\
 usage: plasmite-faults [--kills N] [--seconds S] [--seed S]
@@ -69,6 +73,21 @@ fn parse(args: &[String]) -> Option<Options> {
     Some(options)
 }
 
+/// One line about how far it is.
+fn progress(report: &Report, wanted: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let rate = report.kills as f64 / seconds.max(1.0);
+    let left = wanted.saturating_sub(report.kills) as f64 / rate.max(0.001) / 60.0;
+    format!(
+        "{} of {} kills in {:.0} min, {rate:.1}/s, {left:.0} min to go; {} acknowledged messages, {} violations",
+        grouped(report.kills),
+        grouped(wanted),
+        seconds / 60.0,
+        grouped(report.acknowledged),
+        report.violations.len()
+    )
+}
+
 /// True when nothing was wrong.
 fn campaign(options: &Options) -> Result<bool, String> {
     if !cfg!(debug_assertions) {
@@ -77,27 +96,26 @@ fn campaign(options: &Options) -> Result<bool, String> {
     let programs = Programs::find()?;
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mounts = std::path::Path::new("/dev/fuse").exists();
-    let mut storm = Storm::new(&programs, dir.path(), options.seed, mounts);
+    let mut storm = Storm::new(&programs, dir.path(), options.seed, mounts)?;
     let start = Instant::now();
-    let mut told = start;
+    let (mut told, mut shown) = (start, 0);
     while storm.report.kills < options.kills && start.elapsed().as_secs() < options.seconds {
         if let Err(why) = storm.site(options.kills).and_then(|()| storm.lives()) {
             storm.report.violations.push(why);
         }
-        if storm.report.violations.len() > 20 {
+        for violation in storm.report.violations.iter().skip(shown) {
+            eprintln!("VIOLATION {violation}");
+        }
+        shown = storm.report.violations.len();
+        if shown > 20 {
             break;
         }
-        if told.elapsed() > Duration::from_secs(30) {
+        if told.elapsed() > TELL {
             told = Instant::now();
-            eprintln!("{} kills, {} violations", storm.report.kills, storm.report.violations.len());
+            eprintln!("{}", progress(&storm.report, options.kills, start.elapsed()));
         }
     }
     print!("{}", storm.report);
-    println!(
-        "seed {}, {:.0?}, mounts: {mounts}, doctor: {}",
-        options.seed,
-        start.elapsed(),
-        storm.doctor
-    );
+    println!("\nseed {}, {:.0?}, mounts: {mounts}", options.seed, start.elapsed());
     Ok(storm.report.violations.is_empty())
 }

@@ -10,7 +10,7 @@ use plasmite_core::failpoint::Failpoint::{self, *};
 use crate::child::{self, Aim, Kind, Programs, Writer};
 use crate::pulse::Pulse;
 use crate::random::Random;
-use crate::report::Report;
+use crate::report::{PROMISE, Report};
 use crate::roles::Manner;
 use crate::site::Site;
 
@@ -45,24 +45,26 @@ pub(crate) struct Storm<'a> {
     pub(crate) next_name: u64,
     /// With mounts, which take root or a helper.
     pub(crate) mounts: bool,
-    pub(crate) doctor: bool,
     points: usize,
 }
 
 impl<'a> Storm<'a> {
-    pub(crate) fn new(programs: &'a Programs, dir: &'a Path, seed: u64, mounts: bool) -> Self {
-        let doctor = Command::new(&programs.plasmite).args(["doctor", "--help"]).output();
-        Self {
+    pub(crate) fn new(
+        programs: &'a Programs,
+        dir: &'a Path,
+        seed: u64,
+        mounts: bool,
+    ) -> Result<Self, String> {
+        Ok(Self {
             programs,
             dir,
             random: Random::new(seed),
-            pulse: Pulse::start(),
+            pulse: Pulse::start(dir)?,
             report: Report::default(),
             next_name: 1,
             mounts,
-            doctor: doctor.is_ok_and(|output| output.status.success()),
             points: 0,
-        }
+        })
     }
 
     pub(crate) fn name(&mut self) -> u64 {
@@ -100,14 +102,12 @@ impl<'a> Storm<'a> {
     }
 
     fn check_by_doctor(&mut self, path: &Path) -> Result<(), String> {
-        if !self.doctor {
-            return Ok(());
-        }
         let output = Command::new(&self.programs.plasmite)
             .arg("doctor")
             .arg(path)
             .output()
             .map_err(|e| e.to_string())?;
+        self.report.examined += 1;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stdout).into_owned()
                 + &String::from_utf8_lossy(&output.stderr);
@@ -171,7 +171,8 @@ impl<'a> Storm<'a> {
             first.wait()?;
             let first = first.end()?;
             self.count(first.kind, first.killed, Some(aim));
-            self.probe(site, aim.point.name())?;
+            let others: Vec<u32> = writers.iter().map(Writer::id).collect();
+            self.probe(site, &others, aim.point.name(), || ())?;
             ended.push(first);
         } else {
             thread::sleep(Duration::from_micros(self.random.below(8000)));
@@ -179,8 +180,9 @@ impl<'a> Storm<'a> {
         while !writers.is_empty() {
             let i = self.random.below(writers.len() as u64) as usize;
             let mut writer = writers.swap_remove(i);
-            writer.kill();
-            self.probe(site, "a kill at random")?;
+            let mut others: Vec<u32> = writers.iter().map(Writer::id).collect();
+            others.push(writer.id());
+            self.probe(site, &others, "a kill at random", || writer.kill())?;
             let writer = writer.end()?;
             self.count(writer.kind, writer.killed, None);
             ended.push(writer);
@@ -217,14 +219,25 @@ impl<'a> Storm<'a> {
         }
     }
 
-    fn probe(&mut self, site: &mut Site, what: &str) -> Result<(), String> {
-        self.pulse.take();
-        match site.probe() {
-            Ok(took) => {
-                let late = self.pulse.take();
-                self.report.went_on(took, late, what);
-            }
-            Err(error) => self.report.violations.push(format!("{what}: {error}")),
+    /// Kills, and has a survivor append: how long it waits for those who die, and for `others`.
+    fn probe(
+        &mut self,
+        site: &mut Site,
+        others: &[u32],
+        what: &str,
+        kill: impl FnOnce(),
+    ) -> Result<(), String> {
+        let mark = self.pulse.mark(others);
+        kill();
+        if let Err(error) = site.probe() {
+            self.report.violations.push(format!("{what}: {error}"));
+            return Ok(());
+        }
+        let took = mark.elapsed();
+        self.report.went_on(took);
+        if took > PROMISE {
+            let late = self.pulse.since(&mark);
+            self.report.went_on_late(took, late, what);
         }
         Ok(())
     }
@@ -276,8 +289,9 @@ impl<'a> Storm<'a> {
         } else {
             thread::sleep(Duration::from_micros(self.random.below(8000)));
         }
-        let _ = mount.daemon.kill();
-        self.probe(site, "the death of a mount daemon")?;
+        let daemon = &mut mount.daemon;
+        let others = [daemon.id(), client.id()];
+        self.probe(site, &others, "the death of a mount daemon", || drop(daemon.kill()))?;
         client.wait()?;
         Ok(())
     }
