@@ -1,11 +1,14 @@
 """The Python half of the benchmark.
 
 `measure DIR COUNT` prints nanoseconds as one JSON object; `wake POOL COUNT` waits for messages, and prints how long
-they took to arrive."""
+they took to arrive; `wake-floor FILE COUNT` waits on a futex in that file by ctypes alone."""
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
+import platform
 import statistics
 import sys
 import time
@@ -84,6 +87,30 @@ def wake(path: str, count: int) -> float:
     return float(statistics.median(delays))
 
 
+#: `futex` in the table of system calls of the x86-64 and of the other machines (asm/unistd.h).
+SYS_FUTEX = ctypes.c_long(202 if platform.machine() == "x86_64" else 98)
+
+
+def wake_floor(path: str, count: int) -> float:
+    """How long a thread that waits for its turn in a word of shared memory takes to be awake: the median, in nanoseconds."""
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 4096) as memory:
+        word, stamp = ctypes.c_uint32.from_buffer(memory, 0), ctypes.c_uint64.from_buffer(memory, 64)
+        futex = ctypes.CDLL(None).syscall
+        address, wait, delays = ctypes.byref(word), ctypes.c_int(0), []
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for n in range(count):
+            seen = ctypes.c_uint32(n)
+            while word.value == n:
+                futex(SYS_FUTEX, address, wait, seen, None)
+            delays.append(time.monotonic_ns() - stamp.value)
+        # The mapping can't be closed while something refers to it.
+        del word, stamp, address
+    return float(statistics.median(delays))
+
+
+TASKS: dict[str, Callable[[str, int], Any]] = {"measure": measure, "wake": wake, "wake-floor": wake_floor}
+
 if __name__ == "__main__":
     task, where, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    print(json.dumps(measure(where, number)) if task == "measure" else wake(where, number))
+    print(json.dumps(TASKS[task](where, number)))

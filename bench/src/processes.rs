@@ -161,22 +161,41 @@ fn be_woken(dir: &Path, count: u64) {
     }
 }
 
+/// Nanoseconds from a store and a futex wake to the moment when another program, which waits on the word at the beginning of
+/// the file `wake` in `dir`, is awake: it prints the median.
+pub(crate) fn wake_floor(dir: &Path, waiting: &mut Command, count: u64, cpus: Cpus) -> f64 {
+    let stage = Stage::open(&dir.join("wake"));
+    stage.word().store(0, Ordering::Release);
+    wake_in_turn(waiting, count, cpus, |n| {
+        stage.stamp(0).store(monotonic_ns(), Ordering::Release);
+        stage.word().store(n + 1, Ordering::Release);
+        futex_wake(stage.word());
+    })
+}
+
 /// Nanoseconds from the beginning of an append to the message in the hands of another program, which waits for messages
 /// that hold the time of their sending, and prints the median.
 pub(crate) fn wake_program(path: &Path, waiting: &mut Command, count: u64, cpus: Cpus) -> f64 {
     let pool = Pool::create(path, 1 << 20).unwrap();
+    let median = wake_in_turn(waiting, count, cpus, |_| {
+        let text = format!("{{\"t\":{}}}", monotonic_ns());
+        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    });
+    Pool::delete(path).unwrap();
+    median
+}
+
+fn wake_in_turn(waiting: &mut Command, count: u64, cpus: Cpus, wake: impl Fn(u32)) -> f64 {
     let mut child = cpus.place(|| start(waiting));
     wait_ready(&mut child);
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    for _ in 0..count {
+    for n in 0..count as u32 {
         std::thread::sleep(PAUSE);
-        let text = format!("{{\"t\":{}}}", monotonic_ns());
-        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+        wake(n);
     }
     let output = child.wait_with_output().unwrap();
     cpus.release();
     assert!(output.status.success());
-    Pool::delete(path).unwrap();
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 

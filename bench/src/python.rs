@@ -47,6 +47,13 @@ pub(crate) fn rows(bench: &mut Bench) {
     }
 }
 
+/// Nanoseconds until a Python program is awake that waits on a futex through ctypes, and does nothing else: the median.
+pub(crate) fn wake_floor(dir: &Path, count: u64, cpus: Cpus) -> f64 {
+    let mut waiting = script();
+    waiting.arg("wake-floor").arg(dir.join("wake")).arg(count.to_string());
+    processes::wake_floor(dir, &mut waiting, count, cpus)
+}
+
 /// Nanoseconds until a message is in the hands of a Python program that waits in a tail: the median.
 pub(crate) fn wake_up(dir: &Path, count: u64, cpus: Cpus) -> f64 {
     let path = dir.join("python-wakes.plasmite");

@@ -19,6 +19,8 @@ struct Names {
     awake: &'static str,
     awake_p99: &'static str,
     message: &'static str,
+    /// What ctypes and the interpreter take without Plasmite.
+    python_futex: &'static str,
     python: &'static str,
 }
 
@@ -28,6 +30,7 @@ const TWO_CPUS: Names = Names {
     awake: "append → awake, two CPUs, p50",
     awake_p99: "append → awake, two CPUs, p99",
     message: "append → message, two CPUs, p50",
+    python_futex: "futex → awake, Python, two CPUs, p50",
     python: "append → message, Python, two CPUs, p50",
 };
 
@@ -37,6 +40,7 @@ const ONE_CPU: Names = Names {
     awake: "append → awake, one CPU, p50",
     awake_p99: "append → awake, one CPU, p99",
     message: "append → message, one CPU, p50",
+    python_futex: "futex → awake, Python, one CPU, p50",
     python: "append → message, Python, one CPU, p50",
 };
 
@@ -49,6 +53,8 @@ fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
     bench.note(names.awake, quantile(&mut ups.awake, 0.5), limit, None);
     bench.note(names.awake_p99, quantile(&mut ups.awake, 0.99), None, Some(100_000.0));
     bench.note(names.message, quantile(&mut ups.message, 0.5), None, None);
+    let python_futex = python::wake_floor(&bench.dir, count, cpus);
+    bench.note(names.python_futex, python_futex, None, None);
     let python = python::wake_up(&bench.dir, count, cpus);
     bench.note(names.python, python, Some((names.futex, 2.0)), None);
 }

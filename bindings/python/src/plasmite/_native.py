@@ -19,9 +19,9 @@ from typing import Any
 
 from ._errors import PlasmiteError, of_kind
 
-#: What stream_read returns besides bytes.
-END = 0
-MESSAGE = 1
+# What the library's stream_read returns.
+_END = 0
+_MESSAGE = 1
 
 _ABI_VERSION = 2
 _FILE = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
@@ -206,25 +206,20 @@ def _new_buffer() -> tuple[_Buf, Any, Any, Any]:
     return buf, byref(buf), error, byref(error)
 
 
-def _code_and_bytes(function: Callable[..., int], *arguments: Any) -> tuple[int, bytes]:
+def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
     try:
         buffer = _buffers.pop()
     except IndexError:
         buffer = _new_buffer()
     buf, out, error, out_error = buffer
     _free_buffer(out)
-    code = function(*arguments, out, out_error)
-    if code < 0:
+    if function(*arguments, out, out_error) < 0:
         raise _raised(error)
     data: bytes = buf.data or b""
     if len(data) > _KEPT_BYTES:
         _free_buffer(out)
     _buffers.append(buffer)
-    return code, data
-
-
-def _bytes(function: Callable[..., int], *arguments: Any) -> bytes:
-    return _code_and_bytes(function, *arguments)[1]
+    return data
 
 
 class Tags:
@@ -331,9 +326,27 @@ def stream_open(
     return _handle(_stream_open, _stream_free, pool.pointer, byref(options), tags.array, tags.count)
 
 
-def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> tuple[int, bytes]:
-    """END, MESSAGE with JSON Lines, or another code when nothing came in time."""
-    return _code_and_bytes(_stream_read, stream.pointer, max_messages, max_bytes, wait_ms)
+def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> bytes | None:
+    """JSON Lines; empty at the end; None when nothing came in time."""
+    # A reader that was woken has little left to do here: each step was taken before, or can wait.
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = _new_buffer()
+    buf, out, error, out_error = buffer
+    _free_buffer(out)
+    code = _stream_read(stream.pointer, max_messages, max_bytes, wait_ms, out, out_error)
+    data: bytes | None = None
+    if code == _MESSAGE:
+        data = buf.data
+        if len(data) > _KEPT_BYTES:
+            _free_buffer(out)
+    elif code < 0:
+        raise _raised(error)
+    elif code == _END:
+        data = b""
+    _buffers.append(buffer)
+    return data
 
 
 def stream_fd(stream: Handle) -> int:

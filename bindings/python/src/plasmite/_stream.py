@@ -33,19 +33,16 @@ class Cursor:
     def block(self) -> bytes:
         """Waits for at least one message. Empty: nothing more comes, nothing came in time, or it was closed."""
         if self.timeout_ms is None:
-            while True:
-                block = self.try_block(_SLICE_MS)
-                if block is not None:
-                    return block
+            while (block := self.try_block(_SLICE_MS)) is None:
+                pass
+            return block
         end = time.monotonic() + self.timeout_ms / 1000
         left_ms = self.timeout_ms
-        while True:
-            block = self.try_block(min(left_ms, _SLICE_MS))
-            if block is not None:
-                return block
+        while (block := self.try_block(min(left_ms, _SLICE_MS))) is None:
             left_ms = math.ceil((end - time.monotonic()) * 1000)
             if left_ms <= 0:
                 return b""
+        return block
 
     def try_block(self, wait_ms: int) -> bytes | None:
         """The same, without waiting for longer than that. None: not yet."""
@@ -53,11 +50,10 @@ class Cursor:
         handle = self._handle
         if handle is None:
             return b""
-        code, block = _native.stream_read(handle, self._messages, _READ_BYTES, wait_ms)
-        if code == _native.MESSAGE:
-            self._messages = min(self._messages * 4, _LARGEST_READ)
-            return block
-        return b"" if code == _native.END else None
+        messages = self._messages
+        if messages < _LARGEST_READ:
+            self._messages = messages * 4
+        return _native.stream_read(handle, messages, _READ_BYTES, wait_ms)
 
     def handle(self) -> _native.Handle | None:
         """What the library reads from; None when it is closed."""
