@@ -105,6 +105,22 @@ failpoints! {
     RecoverySynced = "recovery-synced";
     /// The boot's id is stored.
     BootStored = "boot-stored";
+    /// A resize has copied what was there, while writers went on.
+    ResizeCopied = "resize-copied";
+    /// It has the old file's lock, and the new file has not all messages.
+    ResizeLocked = "resize-locked";
+    /// The new file is complete and on the disk, without a name.
+    ResizeFinished = "resize-finished";
+    /// It has a temporary name.
+    ResizeNamed = "resize-named";
+    /// It has the pool's name; the old file's state is not stored.
+    ResizeRenamed = "resize-renamed";
+    /// The old file's state is stored; the new file's name may not be on the disk.
+    ResizeStateStored = "resize-state-stored";
+    /// The new file's name is on the disk; both locks are held.
+    ResizeSynced = "resize-synced";
+    /// The locks are free; nobody who slept at the old file was woken.
+    ResizeFreed = "resize-freed";
 }
 
 /// Passes a failpoint.

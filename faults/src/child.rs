@@ -90,10 +90,27 @@ impl Programs {
         command
     }
 
+    /// The command, with these arguments.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.plasmite);
+        command.args(args);
+        command
+    }
+
+    /// One of the campaign's Python programs.
+    pub(crate) fn python(&self, script: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command
+            .arg(self.repository.join("faults/src").join(script))
+            .env("PYTHONPATH", self.repository.join("bindings/python/src"))
+            .env("PLASMITE_LIB_DIR", &self.libraries);
+        command
+    }
+
     /// The daemon of a mount.
     pub(crate) fn daemon(&self, pools: &Path, mountpoint: &Path) -> Command {
-        let mut command = Command::new(&self.plasmite);
-        command.arg("mount").arg(pools).arg(mountpoint);
+        let mut command = self.command(&["mount"]);
+        command.arg(pools).arg(mountpoint);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -104,17 +121,13 @@ impl Programs {
             Kind::Rust => self.role("writer", path),
             Kind::Mount => self.role("file-writer", path),
             Kind::Python => {
-                let mut command = Command::new(&self.python);
-                command
-                    .arg(self.repository.join("faults/src/writer.py"))
-                    .arg(path)
-                    .env("PYTHONPATH", self.repository.join("bindings/python/src"))
-                    .env("PLASMITE_LIB_DIR", &self.libraries);
+                let mut command = self.python("writer.py");
+                command.arg(path);
                 command
             }
             Kind::Command => {
-                let mut command = Command::new(&self.plasmite);
-                command.arg("feed").arg(path);
+                let mut command = self.command(&["feed"]);
+                command.arg(path);
                 if manner.flush_every > 0 {
                     command.args(["--durability", "flush"]);
                 }

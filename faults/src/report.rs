@@ -15,9 +15,10 @@ const SLEEPS: u32 = 8;
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) kills: u64,
-    pub(crate) by_kind: BTreeMap<&'static str, u64>,
+    /// By whom and in what.
+    pub(crate) by_kind: BTreeMap<String, u64>,
     pub(crate) at_random: u64,
-    pub(crate) by_point: BTreeMap<&'static str, u64>,
+    pub(crate) by_point: BTreeMap<String, u64>,
     pub(crate) acknowledged: u64,
     pub(crate) rounds: u64,
     /// Aims that were not come to, because the writer had ended before.
@@ -32,11 +33,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn killed(&mut self, kind: Kind, point: Option<&'static str>) {
+    pub(crate) fn killed(&mut self, kind: Kind, doing: &str, point: Option<&str>) {
         self.kills += 1;
-        *self.by_kind.entry(kind.name()).or_default() += 1;
+        *self.by_kind.entry(format!("{}: {doing}", kind.name())).or_default() += 1;
         match point {
-            Some(name) => *self.by_point.entry(name).or_default() += 1,
+            Some(name) => *self.by_point.entry(name.to_owned()).or_default() += 1,
             None => self.at_random += 1,
         }
     }
@@ -108,11 +109,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn counts(
-    f: &mut fmt::Formatter<'_>,
-    what: &str,
-    table: &BTreeMap<&'static str, u64>,
-) -> fmt::Result {
+fn counts(f: &mut fmt::Formatter<'_>, what: &str, table: &BTreeMap<String, u64>) -> fmt::Result {
     writeln!(f, "\n| {what} | times |\n| --- | --- |")?;
     table.iter().try_for_each(|(name, count)| writeln!(f, "| {name} | {} |", grouped(*count)))
 }

@@ -49,9 +49,13 @@ pub(crate) fn run(args: &[String]) -> Option<Result<(), String>> {
     match args[0].as_str() {
         "writer" => Some(writer(path, who()?, manner()?)),
         "file-writer" => Some(file_writer(path, who()?, manner()?)),
-        "creator" => Some(Pool::create(path, 64 << 10).map(drop).map_err(|e| e.to_string())),
-        "deleter" => Some(Pool::delete(path).map_err(|e| e.to_string())),
-        "opener" => Some(Pool::open(path).map(drop).map_err(|e| e.to_string())),
+        "create" => Some(Pool::create(path, 64 << 10).map(drop).map_err(|e| e.to_string())),
+        "delete" => Some(Pool::delete(path).map_err(|e| e.to_string())),
+        "open" => Some(Pool::open(path).map(drop).map_err(|e| e.to_string())),
+        "resize" => {
+            let size = args.get(2)?.parse().ok()?;
+            Some(Pool::resize(path, size).map(drop).map_err(|e| e.to_string()))
+        }
         "churner" => Some(churner(path)),
         _ => None,
     }

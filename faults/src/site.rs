@@ -54,6 +54,11 @@ impl Site {
         })
     }
 
+    /// The directory that it alone is in.
+    pub(crate) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Fills the ring up to its `part`th hundredth, or around its end.
     pub(crate) fn fill(&mut self, part: u64, len: usize) -> Result<(), String> {
         loop {

@@ -1,5 +1,6 @@
 //! Rounds of writers that are killed while they append.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
@@ -101,7 +102,7 @@ impl<'a> Storm<'a> {
         std::fs::remove_dir_all(&dir).map_err(|e| e.to_string())
     }
 
-    fn check_by_doctor(&mut self, path: &Path) -> Result<(), String> {
+    pub(crate) fn check_by_doctor(&mut self, path: &Path) -> Result<(), String> {
         let output = Command::new(&self.programs.plasmite)
             .arg("doctor")
             .arg(path)
@@ -118,7 +119,7 @@ impl<'a> Storm<'a> {
 
     fn round(&mut self, site: &mut Site, size: u64) -> Result<(), String> {
         self.report.rounds += 1;
-        let mounted = self.mounts && self.random.below(16) == 0;
+        let mounted = self.mounts && self.random.below(8) == 0;
         let count = if mounted { 1 + self.random.below(2) } else { 1 + self.random.below(4) };
         let aim = (self.random.below(2) == 0).then(|| self.aim(site));
         let mut manner = Manner {
@@ -137,7 +138,7 @@ impl<'a> Storm<'a> {
             self.leave_a_dead_holder(site, manner)?;
         }
         let watcher = site.watch()?;
-        let mount = if mounted { Some(self.mount(site, aim)?) } else { None };
+        let mount = if mounted { Some(self.mount(site.dir(), aim)?) } else { None };
         let mut writers = Vec::new();
         for i in 0..count {
             let kind = match self.random.below(12) {
@@ -214,7 +215,9 @@ impl<'a> Storm<'a> {
 
     fn count(&mut self, kind: Kind, killed: bool, aim: Option<Aim>) {
         match (killed, aim) {
-            (true, aim) => self.report.killed(kind, aim.map(|aim| aim.point.name())),
+            (true, aim) => {
+                self.report.killed(kind, "append", aim.map(|aim| aim.point.name()));
+            }
             (false, _) => self.report.missed += 1,
         }
     }
@@ -258,15 +261,18 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    fn mount(&mut self, site: &Site, aim: Option<Aim>) -> Result<Mounted, String> {
+    /// A mount of the pools in a directory.
+    pub(crate) fn mount(&mut self, pools: &Path, aim: Option<Aim>) -> Result<Mounted, String> {
         let point = self.dir.join(format!("mount-{}", self.name()));
-        let pools = site.path.parent().unwrap_or(self.dir);
+        std::fs::create_dir(&point).map_err(|e| e.to_string())?;
+        let before = std::fs::metadata(&point).map_err(|e| e.to_string())?.dev();
         let mut command = self.programs.daemon(pools, &point);
         child::aimed(&mut command, aim);
         let daemon = command.spawn().map_err(|e| e.to_string())?;
         let mut mounted = Mounted { daemon, point };
         let start = Instant::now();
-        while !mounted.point.join("pool/info.json").exists() {
+        // Not a look into it: only who works with a pool opens it.
+        while std::fs::metadata(&mounted.point).is_ok_and(|m| m.dev() == before) {
             if start.elapsed() > MOUNTED || mounted.daemon.try_wait().is_ok_and(|s| s.is_some()) {
                 return Err("the mount did not come up".into());
             }
@@ -298,9 +304,9 @@ impl<'a> Storm<'a> {
 }
 
 /// A mount whose daemon will be killed.
-struct Mounted {
-    daemon: Child,
-    point: PathBuf,
+pub(crate) struct Mounted {
+    pub(crate) daemon: Child,
+    pub(crate) point: PathBuf,
 }
 
 impl Drop for Mounted {

@@ -18,6 +18,7 @@ use super::open::OpenOptions;
 use super::rebuild::{Rebuild, dir_of};
 use super::{Info, Pool};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
 use crate::format::header::{STATE_DELETED, STATE_RESIZED, StaticHeader};
 use crate::sys::files;
@@ -74,10 +75,12 @@ impl Pool {
             }
         }
         new.sync(path)?;
+        failpoint::pass(Failpoint::ResizeCopied);
 
         let local = old.0.local.get()?;
         let _threads = local.writing();
         let writer = Writer::lock(&old, local)?;
+        failpoint::pass(Failpoint::ResizeLocked);
         old.check_alive()?;
         old.check_same_file()?;
         old.check_single_name()?;
@@ -95,8 +98,10 @@ impl Pool {
             Error::io("give the new file the owner and permissions of the pool", path, &e)
                 .with_hint("the pool's owner or root can resize it")
         })?;
+        failpoint::pass(Failpoint::ResizeFinished);
         let new = old.put_in_place(new, &real)?;
         drop(writer);
+        failpoint::pass(Failpoint::ResizeFreed);
         old.wake_for_good();
         Ok(Resized { info: Pool::info(&new)?, size_before, dropped })
     }
@@ -161,6 +166,7 @@ impl Pool {
         }
         let (unnamed, header) = new.into_file();
         let file = unnamed.link(&temporary).map_err(fail("name the new file"))?;
+        failpoint::pass(Failpoint::ResizeNamed);
         let placed = self.rename_over(file, header, &temporary, real);
         if placed.is_err() {
             // It may have got the pool's name already.
@@ -186,6 +192,7 @@ impl Pool {
         let writer = Writer::lock(&new, local)?;
         std::fs::rename(temporary, real)
             .map_err(|e| Error::io("put the new file in the pool's place", real, &e))?;
+        failpoint::pass(Failpoint::ResizeRenamed);
         if !files::is_unlinked(self.file()).unwrap_or(true) {
             // Someone moved the old file away since its name was looked at: what was made is a second pool.
             let _ = std::fs::remove_file(real);
@@ -195,8 +202,10 @@ impl Pool {
                 .with_hint("resize it under its new name"));
         }
         self.map().state().store(STATE_RESIZED, Ordering::Release);
+        failpoint::pass(Failpoint::ResizeStateStored);
         files::sync_dir(dir_of(real), new.file())
             .map_err(|e| Error::io("make the new file's name survive a power loss", real, &e))?;
+        failpoint::pass(Failpoint::ResizeSynced);
         drop(writer);
         drop(threads);
         Ok(new)
