@@ -123,6 +123,13 @@ impl Following {
         }
         usize::try_from(self.count - before).unwrap_or(usize::MAX)
     }
+
+    /// True when the child is one of the pool's sleeping readers now.
+    pub(crate) fn waits_for_messages(&self) -> bool {
+        // It sleeps in no other futex; when it has too much for us to take, it sleeps in a write.
+        let sleeps_in = std::fs::read_to_string(format!("/proc/{}/wchan", self.child.id()));
+        sleeps_in.is_ok_and(|function| function.contains("futex"))
+    }
 }
 
 impl Drop for Following {

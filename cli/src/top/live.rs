@@ -17,6 +17,7 @@ use super::filter::Filter;
 use super::following::Following;
 use super::pool_view::PoolView;
 use super::pools_view::{self, Place, STRONG, Theme, put};
+use super::prompt;
 use super::screen::{self, Screen};
 use super::sort::{Order, SortKey};
 use super::watch::{Watch, Watched};
@@ -44,6 +45,8 @@ pub(crate) fn run(client: Client, args: &TopArgs) -> Outcome {
     let mut view = View {
         watch,
         order: Order { key: args.sort, reversed: args.reverse },
+        names: String::new(),
+        finding: None,
         place: Place::default(),
         pool: None,
         held: false,
@@ -59,6 +62,10 @@ pub(crate) fn run(client: Client, args: &TopArgs) -> Outcome {
 struct View {
     watch: Watch,
     order: Order,
+    /// Only pools whose names have this in them are shown.
+    names: String,
+    /// That line while it is typed.
+    finding: Option<tui_input::Input>,
     place: Place,
     /// The pool that was entered.
     pool: Option<PoolView>,
@@ -119,7 +126,7 @@ impl View {
                 }
                 if now >= next_look {
                     if !self.held {
-                        self.watch.look();
+                        self.look();
                         changed = true;
                     }
                     // From the end of the look: one that takes long does not take all the time.
@@ -127,6 +134,14 @@ impl View {
                 }
             }
         }
+    }
+
+    fn look(&mut self) {
+        if let Some(pool) = &mut self.pool {
+            let ours = pool.following.as_ref().is_ok_and(Following::waits_for_messages);
+            pool.own_readers = ours.into();
+        }
+        self.watch.look();
     }
 
     fn handle(&mut self, event: Event) -> Result<Then, Failure> {
@@ -147,6 +162,8 @@ impl View {
     }
 
     fn key(&mut self, key: KeyEvent) -> Then {
+        #[cfg(debug_assertions)]
+        panic_as_told(key);
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
                 KeyCode::Char('c') => return Then::End(INTERRUPTED),
@@ -158,15 +175,18 @@ impl View {
         match &mut self.pool {
             Some(pool) if pool.editing.is_some() => self.key_of_input(key),
             Some(_) => self.key_of_pool(key),
+            None if self.finding.is_some() => self.key_of_names(key),
             None => self.key_of_pools(key),
         }
     }
 
     fn key_of_pools(&mut self, key: KeyEvent) -> Then {
-        let pools = sorted(&self.watch, self.order);
+        let pools = sorted(&self.watch, self.order, &self.names);
         let page = self.place.page();
         match key.code {
+            KeyCode::Esc if !self.names.is_empty() => self.names.clear(),
             KeyCode::Char('q') | KeyCode::Esc => return Then::End(SUCCESS),
+            KeyCode::Char('/') => self.finding = Some(self.names.clone().into()),
             KeyCode::Up | KeyCode::Char('k') => self.place.step(&pools, -1),
             KeyCode::Down | KeyCode::Char('j') => self.place.step(&pools, 1),
             KeyCode::PageUp => self.place.step(&pools, -page),
@@ -186,6 +206,27 @@ impl View {
                 }
             }
             _ => {}
+        }
+        Then::Draw
+    }
+
+    /// What is typed chooses at once.
+    fn key_of_names(&mut self, key: KeyEvent) -> Then {
+        let Some(input) = &mut self.finding else { return Then::Draw };
+        match key.code {
+            KeyCode::Enter => self.finding = None,
+            KeyCode::Esc => {
+                self.finding = None;
+                self.names.clear();
+            }
+            KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
+                self.finding = None;
+                return self.key_of_pools(key);
+            }
+            _ => {
+                input.handle_event(&Input::Key(key));
+                self.names = input.value().to_owned();
+            }
         }
         Then::Draw
     }
@@ -251,6 +292,7 @@ impl View {
         }
         let theme = self.theme;
         let [head, body, foot] = parts(area);
+        let shown = sorted(&self.watch, self.order, &self.names).len();
         let buffer = frame.buffer_mut();
         let mut x = put(
             buffer,
@@ -287,7 +329,7 @@ impl View {
                     x,
                     head.y,
                     head.right(),
-                    &pools_view::summary(&self.watch),
+                    &pools_view::summary(&self.watch, shown),
                     Default::default(),
                 );
             }
@@ -299,8 +341,8 @@ impl View {
                 cursor = pool.draw(buffer, body, theme, watched);
             }
             None => {
-                let pools = sorted(&self.watch, self.order);
-                if pools.is_empty() && self.watch.trouble.is_none() {
+                let pools = sorted(&self.watch, self.order, &self.names);
+                if self.watch.pools().len() == 0 && self.watch.trouble.is_none() {
                     let hint = "no pools here yet: plasmite pool create docs";
                     put(buffer, body.x, body.y, body.right(), hint, theme.faint());
                 } else {
@@ -308,8 +350,14 @@ impl View {
                 }
             }
         }
-        let help = self.help();
-        put(buffer, foot.x, foot.y, foot.right(), &help, theme.faint());
+        match (&self.pool, &self.finding) {
+            (None, Some(input)) if !foot.is_empty() => {
+                cursor = Some(prompt::draw(buffer, foot, "names with: ", input));
+            }
+            _ => {
+                put(buffer, foot.x, foot.y, foot.right(), &self.help(), theme.faint());
+            }
+        }
         if let Some(at) = cursor {
             frame.set_cursor_position(at);
         }
@@ -322,9 +370,10 @@ impl View {
                 "Enter apply  Esc leave as it was   #tag #tag, then jq: .data.n > 3".to_owned()
             }
             Some(_) => format!("Esc back  / filter  {arrows} PgUp PgDn scroll  Space hold  q quit"),
-            None => format!(
-                "q quit  {arrows} Enter follow  Space hold  sort: n m b f o r w, again: reverse"
+            None if self.names.is_empty() => format!(
+                "q quit  {arrows} Enter follow  / find  Space hold  sort: nmbforw (again: back)"
             ),
+            None => format!("names with {}  Esc all pools  / change", printable(&self.names)),
         }
     }
 }
@@ -337,10 +386,28 @@ fn parts(area: Rect) -> [Rect; 3] {
     [head, body, foot]
 }
 
-fn sorted(watch: &Watch, order: Order) -> Vec<&Watched> {
-    let mut pools: Vec<_> = watch.pools().collect();
+/// The pools whose names have `part` in them, whatever the case of letters.
+fn sorted<'a>(watch: &'a Watch, order: Order, part: &str) -> Vec<&'a Watched> {
+    let part = part.to_lowercase();
+    let mut pools: Vec<_> =
+        watch.pools().filter(|pool| pool.name.to_lowercase().contains(&part)).collect();
     pools.sort_by(|a, b| order.compare(a, b));
     pools
+}
+
+/// A debug build panics at F12 when a test wants to see what that leaves, in this thread or in another.
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "that is what it is for")]
+fn panic_as_told(key: KeyEvent) {
+    if key.code != KeyCode::F(12) {
+        return;
+    }
+    match std::env::var("PLASMITE_PANIC_AT_F12").as_deref() {
+        Ok("view") => panic!("as told"),
+        // Without another thread there is no panic, and the test fails.
+        Ok("thread") => drop(events::spawn("panicking", || panic!("as told"))),
+        _ => {}
+    }
 }
 
 /// Stops the process, as Ctrl-Z does where the terminal is not raw. Returns when it is told to go on.

@@ -10,6 +10,7 @@ mod following;
 mod live;
 mod pool_view;
 mod pools_view;
+mod prompt;
 mod screen;
 mod snapshot;
 mod sort;

@@ -9,6 +9,7 @@ use tui_input::Input;
 use super::columns;
 use super::following::{Following, Shown};
 use super::pools_view::{STRONG, Theme, put};
+use super::prompt;
 use super::sort::SortKey;
 use super::watch::Watched;
 use crate::output::{bytes_text, printable};
@@ -23,6 +24,8 @@ pub(crate) struct PoolView {
     pub(crate) editing: Option<Input>,
     /// None when it could not be started.
     pub(crate) following: Result<Following, String>,
+    /// How many of the pool's readers are our own, as of the last look.
+    pub(crate) own_readers: u32,
     /// How many messages below the last line that is shown; 0: the newest is shown.
     back: usize,
     /// The first column of the data that is shown.
@@ -34,7 +37,7 @@ pub(crate) struct PoolView {
 impl PoolView {
     pub(crate) fn new(name: String, following: Result<Following, String>) -> Self {
         let filter = String::new();
-        Self { name, filter, editing: None, following, back: 0, column: 0, rows: 0 }
+        Self { name, filter, editing: None, following, own_readers: 0, back: 0, column: 0, rows: 0 }
     }
 
     /// Follows anew, through another filter.
@@ -84,7 +87,7 @@ impl PoolView {
         }
         let mut rest = Lines { area };
         let input = rest.last();
-        facts(buffer, &mut rest, theme, pool);
+        facts(buffer, &mut rest, theme, pool, self.own_readers);
         if area.height >= 12 {
             graph(buffer, &mut rest, theme, pool, &self.name);
         }
@@ -133,14 +136,7 @@ impl PoolView {
         const PROMPT: &str = "filter: ";
         let end = line.right();
         if let Some(input) = &self.editing {
-            let x = put(buffer, line.x, line.y, end, PROMPT, STRONG);
-            let room = usize::from(end.saturating_sub(x)).saturating_sub(1);
-            let scroll = input.visual_scroll(room);
-            let typed: String = skip_columns(input.value(), scroll);
-            put(buffer, x, line.y, end, &typed, Default::default());
-            let cursor = input.visual_cursor().saturating_sub(scroll);
-            let at = x.saturating_add(u16::try_from(cursor).unwrap_or(u16::MAX));
-            return Some((at.min(end.saturating_sub(1)), line.y));
+            return Some(prompt::draw(buffer, line, PROMPT, input));
         }
         let mut x = line.x;
         if !self.filter.is_empty() {
@@ -170,18 +166,6 @@ impl PoolView {
     }
 }
 
-/// The text from column `columns` on.
-fn skip_columns(text: &str, columns: usize) -> String {
-    use unicode_width::UnicodeWidthChar as _;
-    let mut left = columns;
-    let mut chars = text.chars();
-    while left > 0 {
-        let Some(c) = chars.next() else { break };
-        left = left.saturating_sub(c.width().unwrap_or(0));
-    }
-    chars.as_str().to_owned()
-}
-
 /// What of the screen is not used yet.
 struct Lines {
     area: Rect,
@@ -202,7 +186,13 @@ impl Lines {
     }
 }
 
-fn facts(buffer: &mut Buffer, rest: &mut Lines, theme: Theme, pool: Option<&Watched>) {
+fn facts(
+    buffer: &mut Buffer,
+    rest: &mut Lines,
+    theme: Theme,
+    pool: Option<&Watched>,
+    own_readers: u32,
+) {
     let Some(line) = rest.first() else { return };
     let Some(pool) = pool else {
         let red = theme.in_colour(Color::Red);
@@ -218,10 +208,10 @@ fn facts(buffer: &mut Buffer, rest: &mut Lines, theme: Theme, pool: Option<&Watc
         }
     };
     let now = Timestamp::now();
-    let figure = |key| {
-        let known = columns::figure(pool, facts, key, now);
-        known.unwrap_or_else(|| theme.signs.unknown.to_string())
-    };
+    let or_unknown =
+        |known: Option<String>| known.unwrap_or_else(|| theme.signs.unknown.to_string());
+    let figure = |key| or_unknown(columns::figure(pool, facts, key, now));
+    let others = facts.readers().map(|readers| readers.saturating_sub(own_readers).to_string());
     let info = &facts.info;
     let text = format!(
         "{} msg/s  {}B/s  {} of {}  {} held, oldest {}  readers {}  writers {}",
@@ -231,7 +221,7 @@ fn facts(buffer: &mut Buffer, rest: &mut Lines, theme: Theme, pool: Option<&Watc
         bytes_text(info.size_bytes),
         columns::count_text(info.bounds.count() as f64),
         figure(SortKey::Oldest),
-        figure(SortKey::Readers),
+        or_unknown(others),
         figure(SortKey::Writers),
     );
     put(buffer, line.x, line.y, line.right(), &text, Default::default());

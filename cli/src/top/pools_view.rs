@@ -156,8 +156,26 @@ pub(crate) fn draw(
         let row = Rect { y, height: 1, ..area };
         draw_row(buffer, row, theme, &columns, pool, now);
         if index == place.row {
-            buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
+            mark(buffer, row, &columns, pool);
         }
+    }
+}
+
+/// Marks the row that is chosen. Not its sparklines: reversed they would show the opposite of what they mean.
+fn mark(buffer: &mut Buffer, row: Rect, columns: &[(Column, u16)], pool: &Watched) {
+    let marked = Style::new().add_modifier(Modifier::REVERSED);
+    if pool.facts.is_err() {
+        buffer.set_style(row, marked);
+        return;
+    }
+    let mut x = row.x;
+    for &(column, width) in columns {
+        if let Column::Figure(_) = column {
+            // With the blank behind it.
+            let figure = Rect { x, width: width + 1, ..row };
+            buffer.set_style(figure.intersection(row), marked);
+        }
+        x += width + 1;
     }
 }
 
@@ -254,12 +272,13 @@ fn fitted(text: &str, width: u16, cut: char) -> String {
     text.chars().take(width.saturating_sub(1)).chain([cut]).collect()
 }
 
-/// The line above the table: where, how many, how much.
-pub(crate) fn summary(watch: &Watch) -> String {
+/// The line above the table: where, how many pools of how many are shown, how much.
+pub(crate) fn summary(watch: &Watch, shown: usize) -> String {
     let total = watch.total();
     let count = watch.pools().len();
+    let shown = if shown == count { String::new() } else { format!("{shown} of ") };
     format!(
-        "{}  {count} pool{}  {} msg/s  {}B/s",
+        "{}  {shown}{count} pool{}  {} msg/s  {}B/s",
         printable(&watch.dir().display().to_string()),
         if count == 1 { "" } else { "s" },
         columns::count_text(total.messages),
@@ -285,6 +304,26 @@ mod tests {
                 assert_eq!(columns.len() == COLUMNS.len(), width >= 70, "{width}: {columns:?}");
             }
         }
+    }
+
+    #[test]
+    fn sparklines_of_the_chosen_row_are_not_reversed() {
+        let dir = tempfile::tempdir().unwrap();
+        let client = plasmite_core::Client::new(dir.path());
+        client.create("docs", 64 << 10).unwrap();
+        let mut watch = Watch::new(client);
+        (0..20).for_each(|_| watch.look());
+        let pools: Vec<_> = watch.pools().collect();
+        let theme = Theme { colour: false, signs: columns::UTF8 };
+        let area = Rect::new(0, 0, 80, 2);
+        let mut buffer = Buffer::empty(area);
+        let order = Order::by(SortKey::Name);
+        draw(&mut buffer, area, theme, &pools, &mut Place::default(), order);
+        let reversed = |x| buffer[(x, 1)].modifier.contains(Modifier::REVERSED);
+        let is_bar =
+            |x| columns::UTF8.bars.iter().any(|bar| buffer[(x, 1)].symbol().contains(*bar));
+        assert!(reversed(0) && reversed(79) && (0..80).any(is_bar));
+        assert!((0..80).all(|x| !(is_bar(x) && reversed(x))));
     }
 
     #[test]

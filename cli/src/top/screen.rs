@@ -9,7 +9,7 @@ use ratatui::crossterm::{cursor, execute, terminal};
 use ratatui::{Frame, Terminal};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::errors::Failure;
+use crate::errors::{self, Failure};
 
 /// True while the terminal is not as we found it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -23,7 +23,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. A panic anywhere gives it back before it is told.
+    /// Takes the terminal. A panic in any thread gives it back before it is told, and ends the process.
     pub(crate) fn take() -> Result<Self, Failure> {
         static HOOK: std::sync::Once = std::sync::Once::new();
         HOOK.call_once(|| {
@@ -31,6 +31,8 @@ impl Screen {
             std::panic::set_hook(Box::new(move |info| {
                 give_back();
                 tell(info);
+                // The others would go on drawing.
+                std::process::exit(errors::INTERNAL.into());
             }));
         });
         let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());

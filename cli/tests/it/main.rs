@@ -20,6 +20,7 @@ mod pool;
 mod refused;
 mod resized;
 mod rights;
+mod screen;
 mod signals;
 mod snapshots;
 mod support;

@@ -1,7 +1,7 @@
 //! A sandbox for one test: a pool directory, the command in it, and a watchdog that ends a test that hangs.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -132,23 +132,29 @@ impl Sandbox {
         self.start(self.command(args))
     }
 
-    pub(crate) fn start(&self, mut command: Command) -> Proc {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        self.remember(&child);
+    pub(crate) fn start(&self, command: Command) -> Proc {
+        let (stdout, theirs) = std::io::pipe().unwrap();
+        let mut started = self.start_into(command, theirs);
         let (sender, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        started.lines = lines;
         thread::spawn(move || {
-            for line in stdout.lines() {
+            for line in BufReader::new(stdout).lines() {
                 if sender.send(line.unwrap()).is_err() {
                     return;
                 }
             }
         });
+        started
+    }
+
+    /// The same with its stdout in a pipe that the test reads, or does not.
+    pub(crate) fn start_into(&self, mut command: Command, stdout: PipeWriter) -> Proc {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        // The command holds our end of the pipe.
+        drop(command);
+        self.remember(&child);
+        let (_, lines) = mpsc::channel();
         let mut stderr = child.stderr.take().unwrap();
         let err = thread::spawn(move || {
             let mut text = String::new();
@@ -176,14 +182,17 @@ impl Sandbox {
         let mut all = vec!["follow", pool];
         all.extend(args);
         let follower = self.spawn(&all);
-        // It has the pool open and mapped, then reads the bounds at once.
-        follower.wait_until(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/maps"))
-                .is_ok_and(|maps| maps.contains(&format!("/{pool}.plasmite")))
-        });
-        thread::sleep(Duration::from_millis(100));
+        follower.wait_until(|pid| waits_for_messages(pid, pool));
         follower
     }
+}
+
+/// True when the process has looked at everything in `pool`, and sleeps until there is more.
+pub(crate) fn waits_for_messages(pid: u32, pool: &str) -> bool {
+    let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    // Nothing else has a reader in a futex once the pool is mapped.
+    let futex = if cfg!(target_arch = "x86_64") { "202 " } else { "98 " };
+    of("maps").contains(&format!("/{pool}.plasmite")) && of("syscall").starts_with(futex)
 }
 
 fn watch(name: &str, done: &Receiver<()>, children: &Mutex<Vec<Pid>>) {
@@ -280,6 +289,19 @@ impl Proc {
     #[track_caller]
     pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(WAIT_LIMIT).expect("a line in time")
+    }
+
+    /// The next line of stdout, unless that has ended.
+    #[track_caller]
+    pub(crate) fn next_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(WAIT_LIMIT) {
+            Err(RecvTimeoutError::Timeout) => panic!("neither a line nor the end in time"),
+            line => line.ok(),
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// The next line of stdout as JSON.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::screen::{Screen, ends};
 use crate::support::Sandbox;
 
 /// The data of all messages of the pool `docs`, in order.
@@ -114,6 +115,43 @@ fn signals_are_sent_on() {
     }
     assert_eq!(tap.end(), (Some(5), String::new()));
     assert_eq!(recorded(&sandbox).last().unwrap()["code"], 5);
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_is_the_commands_and_comes_once() {
+    let sandbox = Sandbox::with_docs();
+    let script =
+        "trap \"echo got INT; sleep 0.3; exit 5\" INT; echo ready; while :; do sleep 0.02; done";
+    let screen = Screen::start(&sandbox, "set -m", &format!("tap docs -- bash -c '{script}'"));
+    screen.shows("ready");
+    screen.keys(&["C-c"]);
+    screen.ended(5);
+    assert_eq!(lines(&sandbox, "stdout"), ["ready", "got INT"]);
+    // One that does not care for it ends by it, and so does tap as far as a shell can see.
+    let screen =
+        Screen::start(&sandbox, "set -m", "tap docs -- sh -c 'echo asleep; exec sleep 300'");
+    screen.shows("asleep");
+    let tap = screen.pid();
+    screen.keys(&["C-c"]);
+    screen.ended(130);
+    ends(tap);
+    assert_eq!(recorded(&sandbox).last().unwrap()["signal"], "SIGINT");
+}
+
+#[test]
+fn a_command_at_a_terminal_reads_what_is_typed_and_is_stopped_and_goes_on() {
+    let sandbox = Sandbox::with_docs();
+    let screen = Screen::start(&sandbox, "set -m", "tap docs -- sed -u s/^/got:/");
+    screen.type_text("one\n");
+    screen.shows("got:one");
+    screen.keys(&["C-z"]);
+    screen.until(|screen| screen.contains("stopped") && screen.contains("extproc"));
+    screen.keys(&["Enter"]);
+    screen.type_text("two\n");
+    screen.shows("got:two");
+    screen.keys(&["C-d"]);
+    screen.shows("ended 0");
+    assert_eq!(lines(&sandbox, "stdout"), ["got:one", "got:two"]);
 }
 
 #[test]

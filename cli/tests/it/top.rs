@@ -1,148 +1,11 @@
 //! `plasmite top`: the view in a real terminal, which tmux provides, and the table in a pipe.
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::Sandbox;
-
-/// How long the screen may take to show something: other tests may have the machine.
-const PATIENCE: Duration = Duration::from_secs(50);
-
-/// What the shell does then. 147 is the code of a job that was stopped; it goes on with the next line that is typed.
-const AFTER: &str = r#"
-while [ $code = 147 ]; do echo stopped; stty -a; read -r; clear; fg; code=$?; done
-echo "ended $code"; stty -a; exec cat"#;
-
-/// A terminal of 80 by 24 in which a shell runs the command, and then says how it ended.
-struct Screen<'a> {
-    sandbox: &'a Sandbox,
-    server: String,
-}
-
-impl<'a> Screen<'a> {
-    /// Starts `plasmite top` with these arguments, after `setup` in the same shell.
-    fn start(sandbox: &'a Sandbox, setup: &str, args: &str) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let server = format!("plasmite-test-{}-{number}", std::process::id());
-        let screen = Self { sandbox, server };
-        let script = format!(
-            "echo before; {setup}\n'{}' --dir '{}' top {args}; code=$?\n{AFTER}",
-            env!("CARGO_BIN_EXE_plasmite"),
-            sandbox.path("pools").display()
-        );
-        let file = sandbox.path("script");
-        fs::write(&file, script).unwrap();
-        let new = ["-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", "80", "-y", "24"];
-        let mut tmux = screen.tmux(&new);
-        tmux.arg(format!("bash -i '{}'", file.display()));
-        assert!(tmux.status().unwrap().success(), "tmux starts");
-        screen
-    }
-
-    fn tmux(&self, args: &[&str]) -> Command {
-        let mut tmux = Command::new("tmux");
-        tmux.arg("-L").arg(&self.server).args(args);
-        tmux.env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR").env_remove("TMUX");
-        tmux.current_dir(self.sandbox.path("")).stdin(Stdio::null());
-        tmux
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        assert!(self.tmux(&["send-keys", "-t", "t"]).args(keys).status().unwrap().success());
-    }
-
-    fn type_text(&self, text: &str) {
-        self.keys(&["-l", text]);
-    }
-
-    fn resize(&self, width: u16, height: u16) {
-        let (width, height) = (width.to_string(), height.to_string());
-        let args = ["resize-window", "-t", "t", "-x", &width, "-y", &height];
-        assert!(self.tmux(&args).status().unwrap().success());
-    }
-
-    fn captured(&self, how: &[&str]) -> String {
-        let output = self.tmux(&["capture-pane", "-p", "-t", "t"]).args(how).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The screen once it is as wanted.
-    #[track_caller]
-    fn until(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let start = Instant::now();
-        loop {
-            let screen = self.captured(&[]);
-            if wanted(&screen) {
-                return screen;
-            }
-            assert!(start.elapsed() < PATIENCE, "the screen stays\n{screen}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    #[track_caller]
-    fn shows(&self, text: &str) -> String {
-        self.until(|screen| screen.contains(text))
-    }
-
-    /// Ended with this code, and the terminal is as it was.
-    #[track_caller]
-    fn ended(&self, code: u8) {
-        let screen = self.shows("extproc");
-        assert!(screen.contains(&format!("ended {code}\n")), "{screen}");
-        assert!(screen.contains("before"), "not the page that was there:\n{screen}");
-        assert_is_cooked(&screen);
-        let cursor = self.tmux(&["display-message", "-p", "-t", "t", "#{cursor_flag}"]).output();
-        assert_eq!(cursor.unwrap().stdout, b"1\n", "the cursor is hidden");
-    }
-
-    /// The process of the view.
-    fn pid(&self) -> u32 {
-        let shell = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]).output();
-        let shell = String::from_utf8(shell.unwrap().stdout).unwrap();
-        children(shell.trim().parse().unwrap())[0]
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Screen<'_> {
-    fn drop(&mut self) {
-        let _ = self.tmux(&["kill-server"]).stderr(Stdio::null()).status();
-    }
-}
-
-/// What `stty -a` says on the screen is of a terminal that is not raw.
-#[track_caller]
-fn assert_is_cooked(screen: &str) {
-    for flag in ["icanon", "echo", "isig", "opost"] {
-        assert!(screen.split_whitespace().any(|word| word == flag), "{flag} is off:\n{screen}");
-    }
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn lives(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-#[track_caller]
-fn ends(pid: u32) {
-    let start = Instant::now();
-    while lives(pid) {
-        assert!(start.elapsed() < PATIENCE, "process {pid} goes on");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::screen::{PATIENCE, Screen, assert_is_cooked, children, ends};
+use crate::support::{Sandbox, waits_for_messages};
 
 #[test]
 fn a_pool_is_entered_filtered_and_left_and_q_gives_the_terminal_back() {
@@ -151,7 +14,7 @@ fn a_pool_is_entered_filtered_and_left_and_q_gives_the_terminal_back() {
         let tags: &[&str] = if n % 2 == 0 { &["even"] } else { &[] };
         sandbox.feed("docs", &format!("{{\"n\":{n}}}"), tags);
     }
-    let screen = Screen::start(&sandbox, "", "--interval 100ms");
+    let screen = Screen::start(&sandbox, "", "top --interval 100ms");
     let table = screen.shows("READERS");
     assert!(table.contains("1 pool "), "{table}");
     screen.keys(&["Enter"]);
@@ -195,7 +58,7 @@ fn a_pool_is_entered_filtered_and_left_and_q_gives_the_terminal_back() {
 fn every_way_to_end_gives_the_terminal_back() {
     let sandbox = Sandbox::with_docs();
     for (end, code) in [("Escape", 0), ("C-c", 130), ("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let screen = Screen::start(&sandbox, "", "");
+        let screen = Screen::start(&sandbox, "", "top");
         screen.shows("READERS");
         // Also while a pool is followed.
         screen.keys(&["Enter"]);
@@ -216,10 +79,77 @@ fn every_way_to_end_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    let sandbox = Sandbox::with_docs();
+    for whose in ["view", "thread"] {
+        let screen =
+            Screen::start(&sandbox, &format!("export PLASMITE_PANIC_AT_F12={whose}"), "top");
+        screen.shows("READERS");
+        screen.keys(&["Enter"]);
+        screen.shows("Esc back");
+        let child = children(screen.pid())[0];
+        screen.keys(&["F12"]);
+        let told = screen.shows("extproc");
+        assert!(told.contains("error: ") && told.contains("as told"), "{told}");
+        screen.ended(1);
+        ends(child);
+    }
+}
+
+#[test]
+fn pools_are_found_by_a_part_of_their_names() {
+    let sandbox = Sandbox::with_docs();
+    sandbox.run(&["pool", "create", "events", "Docs-old"]).ok();
+    let screen = Screen::start(&sandbox, "", "top --interval 100ms --sort name");
+    screen.shows("3 pools");
+    screen.keys(&["/"]);
+    screen.type_text("doc");
+    let found = screen.shows(" 2 of 3 pools");
+    assert!(found.contains("\ndocs ") && found.contains("\nDocs-old "), "{found}");
+    assert!(!found.contains("\nevents "), "{found}");
+    screen.type_text("s");
+    screen.keys(&["Down", "Enter"]);
+    screen.shows(" docs ─");
+    screen.keys(&["Escape"]);
+    let found = screen.shows("names with docs  Esc all pools");
+    assert!(found.contains(" 2 of 3 pools"), "{found}");
+    screen.keys(&["/"]);
+    screen.type_text("q");
+    screen.shows(" 0 of 3 pools");
+    screen.keys(&["Escape"]);
+    screen.shows("\nevents ");
+    screen.keys(&["/"]);
+    screen.type_text("e");
+    screen.keys(&["Enter", "Escape"]);
+    screen.shows("  3 pools");
+    screen.keys(&["Escape"]);
+    screen.ended(0);
+}
+
+#[test]
+fn the_views_own_follower_is_no_reader_of_the_pool() {
+    let sandbox = Sandbox::with_docs();
+    let _reader = sandbox.follower("docs", &[]);
+    let screen = Screen::start(&sandbox, "", "top --interval 50ms");
+    screen.until(|screen| screen.contains("\ndocs ") && screen.contains(" 1       0\n"));
+    screen.keys(&["Enter"]);
+    screen.shows("Esc back");
+    let child = children(screen.pid())[0];
+    screen.until(|_| waits_for_messages(child, "docs"));
+    // A look that began before that may still be shown.
+    thread::sleep(Duration::from_millis(500));
+    for _ in 0..10 {
+        let told = screen.until(|screen| screen.contains("readers "));
+        assert!(told.contains("readers 1 "), "{told}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn a_closed_terminal_ends_it_also_under_nohup() {
     let sandbox = Sandbox::with_docs();
     for setup in ["", "trap '' HUP"] {
-        let screen = Screen::start(&sandbox, setup, "");
+        let screen = Screen::start(&sandbox, setup, "top");
         screen.shows("READERS");
         let pid = screen.pid();
         drop(screen);
@@ -230,7 +160,7 @@ fn a_closed_terminal_ends_it_also_under_nohup() {
 #[test]
 fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
     let sandbox = Sandbox::with_docs();
-    let screen = Screen::start(&sandbox, "set -m", "");
+    let screen = Screen::start(&sandbox, "set -m", "top");
     for _ in 0..2 {
         screen.shows("READERS");
         screen.keys(&["C-z"]);
@@ -250,7 +180,7 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
 #[test]
 fn pools_come_go_and_are_damaged_under_it() {
     let sandbox = Sandbox::with_docs();
-    let screen = Screen::start(&sandbox, "", "--interval 50ms --sort name");
+    let screen = Screen::start(&sandbox, "", "top --interval 50ms --sort name");
     screen.shows("1 pool ");
     sandbox.run(&["pool", "create", "events"]).ok();
     screen.shows("\nevents ");
@@ -279,7 +209,7 @@ fn hundreds_of_pools_scroll_in_a_terminal_of_any_size() {
     let mut create = vec!["pool", "create", "--size", "64K"];
     create.extend(names.iter().map(String::as_str));
     sandbox.run(&create).ok();
-    let screen = Screen::start(&sandbox, "", "--sort name --interval 100ms");
+    let screen = Screen::start(&sandbox, "", "top --sort name --interval 100ms");
     screen.shows("300 pools");
     screen.shows("\npool-020 ");
     screen.keys(&["NPage"]);
@@ -302,7 +232,7 @@ fn hundreds_of_pools_scroll_in_a_terminal_of_any_size() {
 fn an_expression_that_never_ends_costs_a_child_and_not_the_view() {
     let sandbox = Sandbox::with_docs();
     sandbox.feed("docs", "{}", &[]);
-    let screen = Screen::start(&sandbox, "ulimit -c 0", "");
+    let screen = Screen::start(&sandbox, "ulimit -c 0", "top");
     screen.shows("READERS");
     screen.keys(&["Enter"]);
     screen.shows("1 messages");
@@ -324,7 +254,7 @@ fn colours_are_left_out_on_demand_and_signs_follow_the_locale() {
     let sandbox = Sandbox::with_docs();
     sandbox.forge("broken", b"x");
     for (setup, coloured) in [("", true), ("export NO_COLOR=1", false)] {
-        let screen = Screen::start(&sandbox, setup, "");
+        let screen = Screen::start(&sandbox, setup, "top");
         screen.shows("Corrupt");
         let codes = screen.captured(&["-e"]);
         let colours = codes.split('\u{1b}').filter(|code| {
@@ -333,11 +263,11 @@ fn colours_are_left_out_on_demand_and_signs_follow_the_locale() {
         assert_eq!(colours.count() > 0, coloured, "{codes:?}");
         assert!(screen.captured(&[]).contains('↑'));
     }
-    let screen = Screen::start(&sandbox, "export LC_ALL=C", "");
+    let screen = Screen::start(&sandbox, "export LC_ALL=C", "top");
     let ascii = screen.shows("Corrupt");
     assert!(ascii.is_ascii(), "{ascii}");
     drop(screen);
-    let dumb = Screen::start(&sandbox, "export TERM=dumb", "--interval 50ms");
+    let dumb = Screen::start(&sandbox, "export TERM=dumb", "top --interval 50ms");
     let table = dumb.shows("ended 0");
     assert!(table.contains("docs ") && table.contains("Corrupt: "), "{table}");
 }
@@ -345,7 +275,7 @@ fn colours_are_left_out_on_demand_and_signs_follow_the_locale() {
 #[test]
 fn nothing_runs_between_two_looks() {
     let sandbox = Sandbox::with_docs();
-    let screen = Screen::start(&sandbox, "", "--interval 1d");
+    let screen = Screen::start(&sandbox, "", "top --interval 1d");
     screen.shows("READERS");
     let pid = screen.pid();
     let switches = || -> u64 {
@@ -411,7 +341,7 @@ fn rates_readers_and_writers_are_told_while_they_are_there() {
     }
     let told = told.unwrap();
     assert!(told["messages_per_second"].as_f64().unwrap() > 0.0, "{told}");
-    assert!(told["bytes_per_second"].as_f64().unwrap() > 50.0, "{told}");
+    assert!(told["bytes_per_second"].as_f64().unwrap() > 0.0, "{told}");
     assert_eq!(told["writers"], 1, "{told}");
     assert!(told["readers"].as_u64().unwrap() <= 1, "{told}");
     assert_eq!(top.end().0, Some(0));
