@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Proc, Sandbox, have, json_lines};
+use crate::support::{Proc, Sandbox, WAIT_LIMIT, have, json_lines};
 
 /// A mounted sandbox, unmounted whatever happens.
 pub(crate) struct Mounted {
     pub(crate) daemon: Proc,
     pub(crate) mountpoint: PathBuf,
+    /// Where it says that it is ready, and that it ends.
+    manager: UnixDatagram,
 }
 
 impl Mounted {
@@ -23,11 +26,16 @@ impl Mounted {
         let mountpoint = sandbox.path("m");
         let mut args = vec!["mount", mountpoint.to_str().unwrap()];
         args.extend(options);
-        let daemon = sandbox.start(sandbox.wrapped(wrapper, &args));
-        let mounted = Self { daemon, mountpoint };
-        mounted.daemon.wait_until(|_| mounted.is_mounted());
-        // Mounted is a moment before ready.
-        thread::sleep(Duration::from_millis(100));
+        let socket = sandbox.path("notify");
+        // That of an earlier mount.
+        let _ = fs::remove_file(&socket);
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
+        let mut command = sandbox.wrapped(wrapper, &args);
+        command.env("NOTIFY_SOCKET", &socket);
+        let mounted = Self { daemon: sandbox.start(command), mountpoint, manager };
+        mounted.manager.recv(&mut [0; 1000]).expect("the mount is ready in time");
+        assert!(mounted.is_mounted());
         mounted
     }
 
