@@ -27,6 +27,11 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
+/// Of the pool's second message a byte is changed.
+const HURT: &str = "e=plasmite; at=$(grep -abo list pools/docs.$e | cut -d: -f1); \
+    cp pools/docs.$e pools/hurt.$e; \
+    printf X | dd of=pools/hurt.$e bs=1 seek=$at conv=notrunc status=none; plasmite doctor hurt";
+
 /// Runs the session and compares all of it with the snapshot `name`.
 fn check(name: &str, session: &Session) {
     if !have(SCRIPT) {
@@ -270,6 +275,49 @@ snapshots! {
             "touch f; plasmite mount f"
         ],
         terminal: ["plasmite unmount nowhere", "touch f; plasmite mount f"]
+    }
+    resize {
+        piped: [
+            "plasmite pool resize --help",
+            "plasmite pool resize docs --size 64K",
+            "plasmite fetch docs .. --data-only",
+            "plasmite pool resize docs --size 64K",
+            "plasmite pool resize docs --size 1K",
+            "plasmite pool resize docs --size 64MB",
+            "plasmite pool resize docs",
+            "plasmite pool resize dosc --size 1M",
+            "head -c 70000 /dev/zero > pools/zero.plasmite; plasmite pool resize zero --size 1M"
+        ],
+        terminal: [
+            "plasmite pool resize docs --size 2M",
+            "plasmite pool resize docs --size 1K",
+            "plasmite pool resize dosc --size 1M"
+        ]
+    }
+    doctor {
+        piped: [
+            "plasmite doctor --help",
+            "plasmite doctor docs",
+            "plasmite doctor --all",
+            "plasmite doctor",
+            "plasmite doctor dosc",
+            "plasmite doctor docs --all",
+            "plasmite doctor docs --salvage copy",
+            "plasmite doctor docs --salvage copy",
+            "head -c 5000 pools/docs.plasmite > pools/short.plasmite; plasmite doctor short",
+            "head -c 70000 /dev/zero > pools/zero.plasmite; plasmite doctor zero",
+            HURT,
+            "plasmite doctor hurt --salvage saved",
+            "plasmite fetch saved .. --data-only",
+            "plasmite doctor --all | jq -c '[.name, .status]'; echo ${PIPESTATUS[0]}"
+        ],
+        terminal: [
+            "plasmite doctor docs",
+            "plasmite doctor dosc",
+            HURT,
+            "plasmite doctor hurt --salvage saved",
+            "plasmite doctor --all"
+        ]
     }
     rest {
         piped: [
