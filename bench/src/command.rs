@@ -12,6 +12,8 @@ use crate::rows::{Bench, dense};
 
 /// How often the command is started in a round.
 const STARTS: u32 = 40;
+/// Lines that go in and out: so many that the start, which has rows of its own, does not count.
+const LINES: u64 = 100_000;
 
 pub(crate) fn rows(bench: &mut Bench) {
     start_up(bench);
@@ -61,7 +63,7 @@ fn start_up(bench: &mut Bench) {
 
 /// JSON Lines in and out.
 fn lines(bench: &mut Bench) {
-    let count = (bench.count / 4).max(5000);
+    let count = LINES;
     let input = bench.dir.join("lines.jsonl");
     fs::write(&input, format!("{}\n", dense(1024)).repeat(count as usize)).unwrap();
     let path = pool(bench, "lines", 256 << 20);

@@ -3,15 +3,23 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use plasmite_core::{Client, Durability, Error, ErrorKind, Pool, Receipt};
+use plasmite_core::json::Document;
+use plasmite_core::{Batch, Client, Durability, Envelopes, Error, ErrorKind, Pool, Receipt};
 
 use crate::args::FeedArgs;
 use crate::errors::{Failure, Outcome, SKIPPED, SUCCESS};
-use crate::input::{Input, Records};
+use crate::input::{Input, Record, Records, Refusals};
 use crate::mount::quoted;
 use crate::output::{self, printable};
 use crate::pools::{self, Appender};
 use crate::render::time_text;
+
+/// A batch takes no more bytes, so that the lock is never kept for long,
+const BATCH_BYTES: u64 = 64 << 10;
+/// and no larger part of a pool, so that a reader who keeps up is not overtaken by one,
+const PARTS_OF_POOL: u64 = 8;
+/// and no more messages.
+const BATCH_MESSAGES: usize = 1024;
 
 pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
     let pool = pools::open_for_writing(client, &args.pool, &args.creation)?;
@@ -20,6 +28,7 @@ pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
         args,
         durability: args.durability.into(),
         receipts: Receipts::new(&args.pool, &args.tags),
+        pending: Pending::for_pool(&pool.pool()),
     };
     if let Some(json) = args.json.as_deref().filter(|json| *json != "-") {
         return feeder.feed_one(json);
@@ -36,6 +45,7 @@ struct Feeder<'a> {
     args: &'a FeedArgs,
     durability: Durability,
     receipts: Receipts,
+    pending: Pending,
 }
 
 impl Feeder<'_> {
@@ -52,22 +62,21 @@ impl Feeder<'_> {
         let room = pools::room_for_data(&self.pool.pool(), &self.args.tags);
         let mut records = Records::new(room, self.args.errors, input.progress());
         // Receipts of a whole file would drive the bar, and everything before it, off the screen.
-        self.receipts.counted_only = records.progress.is_some() && output::stdout_is_terminal();
+        self.receipts.counted_only =
+            records.refusals.progress.is_some() && output::stdout_is_terminal();
         loop {
             let block = input.read()?;
             let more = !block.is_empty();
             // With `flush` what arrived together shares one sync, before the receipts.
             let fed = if more {
-                records.push(block, |document| {
-                    let tags = &self.args.tags;
-                    let append =
-                        |pool: &Pool| pool.append_document(document, tags, Durability::Fast);
-                    self.receipts.push(self.pool.run(append)?);
-                    Ok(())
+                records.push_to(block, |document, record, refusals| {
+                    self.take(document, record, refusals)
                 })
             } else {
                 records.finish()
             };
+            // Those before a bad record are kept; nothing waits for more input.
+            let fed = self.commit(&mut records.refusals).and(fed);
             // What was committed has its receipt, whatever came after it.
             if self.durability == Durability::Flush && self.receipts.are_due() {
                 self.pool.run(Pool::flush)?;
@@ -75,14 +84,71 @@ impl Feeder<'_> {
             self.print_receipts(&input, more)?;
             if !more || fed.is_err() {
                 // The bar goes before anything is said.
-                records.progress = None;
+                records.refusals.progress = None;
                 self.receipts.summarise();
             }
             fed?;
             if !more {
-                return Ok(if records.skipped() { SKIPPED } else { SUCCESS });
+                return Ok(if records.refusals.skipped { SKIPPED } else { SUCCESS });
             }
         }
+    }
+
+    /// Puts a document into the batch; appends the batch when it is full.
+    fn take(
+        &mut self,
+        document: &Document<'_>,
+        record: Record,
+        refusals: &mut Refusals,
+    ) -> Result<(), Error> {
+        let bytes = document.as_bytes().len() as u64;
+        if !self.pending.has_room(bytes) {
+            self.commit(refusals)?;
+        }
+        let tags = &self.args.tags;
+        let taken = if self.pending.has_room(bytes) {
+            self.pending.push(document, tags, record)
+        } else {
+            // Larger than a batch: it is not copied for one.
+            let append = |pool: &Pool| pool.append_document(document, tags, Durability::Fast);
+            self.pool.run(append).map(|receipt| self.receipts.push(receipt))
+        };
+        taken.or_else(|error| refusals.refuse(&error, record))
+    }
+
+    /// Appends the batch, but for what is refused of it. It is empty afterwards in any case: nothing is appended twice.
+    fn commit(&mut self, refusals: &mut Refusals) -> Result<(), Error> {
+        let appended = self.append_batch(refusals);
+        self.pending.clear();
+        appended
+    }
+
+    fn append_batch(&mut self, refusals: &mut Refusals) -> Result<(), Error> {
+        let Pending { batch, records, receipts, .. } = &mut self.pending;
+        let (mut from, mut to) = (0, batch.len());
+        while from < batch.len() {
+            receipts.clear();
+            let appended = self.pool.run(|pool| {
+                let rest = from + receipts.len()..to;
+                pool.append_prepared(batch, rest, Durability::Fast, receipts)
+            });
+            receipts.iter().for_each(|&receipt| self.receipts.push(receipt));
+            from += receipts.len();
+            let refused = appended.as_ref().err().filter(|e| e.kind() == ErrorKind::Usage);
+            let index = refused.and_then(Error::offset).map(|index| index as usize);
+            match (appended, index.filter(|index| (from..to).contains(index))) {
+                (Ok(()), _) => to = batch.len(),
+                // Those before it first: none of them was appended.
+                (Err(_), Some(index)) if index > from => to = index,
+                (Err(error), Some(_)) => {
+                    refusals.refuse_in_batch(&error, records[from])?;
+                    from += 1;
+                    to = batch.len();
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Without a reader of the receipts feeding ends, as a pipeline does when its right end goes. What is not fed
@@ -109,6 +175,45 @@ fn perhaps_a_file(error: Error, json: &str) -> Error {
     error
 }
 
+/// Messages that are appended together: what one read of the input gave, or a part of it.
+struct Pending {
+    batch: Batch,
+    /// Where they come from.
+    records: Vec<Record>,
+    /// Memory for their receipts.
+    receipts: Vec<Receipt>,
+    max_bytes: u64,
+}
+
+impl Pending {
+    fn for_pool(pool: &Pool) -> Self {
+        let max_bytes = BATCH_BYTES.min(pool.size_bytes() / PARTS_OF_POOL);
+        Self { batch: Batch::new(), records: Vec::new(), receipts: Vec::new(), max_bytes }
+    }
+
+    /// True when a document of so many bytes may come in.
+    fn has_room(&self, bytes: u64) -> bool {
+        self.batch.len() < BATCH_MESSAGES
+            && bytes.saturating_add(self.batch.bytes() as u64) <= self.max_bytes
+    }
+
+    fn push(
+        &mut self,
+        document: &Document<'_>,
+        tags: &[String],
+        record: Record,
+    ) -> Result<(), Error> {
+        self.batch.push(document, tags)?;
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.batch.clear();
+        self.records.clear();
+    }
+}
+
 /// Receipts on their way to stdout.
 struct Receipts {
     out: String,
@@ -123,10 +228,8 @@ struct Receipts {
 }
 
 enum ReceiptForm {
+    Json(Envelopes),
     /// What follows the time: the tags are the same in every receipt.
-    Json {
-        end: String,
-    },
     Text {
         end: String,
     },
@@ -138,8 +241,7 @@ impl Receipts {
             let tags: String = tags.iter().map(|tag| format!(" #{}", printable(tag))).collect();
             ReceiptForm::Text { end: format!(" in {}{tags}\n", printable(pool)) }
         } else {
-            let tags = serde_json::Value::from(tags);
-            ReceiptForm::Json { end: format!("\",\"meta\":{{\"tags\":{tags}}}}}\n") }
+            ReceiptForm::Json(Envelopes::new(tags))
         };
         Self {
             out: String::new(),
@@ -163,14 +265,16 @@ impl Receipts {
             self.uncounted = true;
             return;
         }
-        let Receipt { seq, time } = receipt;
-        // Writing into a String can't fail.
-        let _ = match &self.form {
-            ReceiptForm::Json { end } => {
-                write!(self.out, "{{\"seq\":{seq},\"time\":\"{time}{end}")
+        match &self.form {
+            ReceiptForm::Json(envelopes) => {
+                envelopes.write_receipt(&mut self.out, receipt);
+                self.out.push('\n');
             }
-            ReceiptForm::Text { end } => write!(self.out, "{seq} {}{end}", time_text(time)),
-        };
+            ReceiptForm::Text { end } => {
+                // Writing into a String can't fail.
+                let _ = write!(self.out, "{} {}{end}", receipt.seq, time_text(receipt.time));
+            }
+        }
     }
 
     /// What was only counted, for people.

@@ -57,14 +57,14 @@ pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
             }
         }
     };
-    records.progress = None;
+    records.refusals.progress = None;
     if args.durability == crate::args::DurabilityArg::Flush && import.told.imported > 0 {
         appender.run(Pool::flush)?;
     }
     // What was imported is told, whatever came after it.
     import.told.tell(&args.pool)?;
     imported?;
-    Ok(if records.skipped() { SKIPPED } else { SUCCESS })
+    Ok(if records.refusals.skipped { SKIPPED } else { SUCCESS })
 }
 
 struct Import<'a> {

@@ -107,32 +107,31 @@ fn read_some(input: BorrowedFd<'_>, block: &mut [u8]) -> io::Result<usize> {
 /// The JSON documents of a stream, and what happens to those that are none.
 pub(crate) struct Records {
     documents: DocumentStream,
-    on_error: OnError,
     /// Records met so far, bad ones included.
     number: u64,
-    skipped: bool,
-    /// What to do when a bad record ends it.
-    when_stopped: &'static str,
-    pub(crate) progress: Option<Progress>,
+    pub(crate) refusals: Refusals,
+}
+
+/// A place in the input: for what is told of the record there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    number: u64,
+    start: u64,
 }
 
 impl Records {
     /// For documents of up to `max_bytes` bytes.
     pub(crate) fn new(max_bytes: u64, on_error: OnError, progress: Option<Progress>) -> Self {
-        let documents = DocumentStream::new(max_bytes);
         let when_stopped = "records before it are kept, and --errors skip leaves bad ones out";
-        Self { documents, on_error, number: 0, skipped: false, when_stopped, progress }
+        let refusals = Refusals { on_error, skipped: false, when_stopped, progress };
+        Self { documents: DocumentStream::new(max_bytes), number: 0, refusals }
     }
 
     /// For a verb without `--errors`.
     pub(crate) fn without_choice(max_bytes: u64, on_error: OnError) -> Self {
-        let when_stopped = "records before it are kept";
-        Self { when_stopped, ..Self::new(max_bytes, on_error, None) }
-    }
-
-    /// True when a record was left out.
-    pub(crate) fn skipped(&self) -> bool {
-        self.skipped
+        let mut records = Self::new(max_bytes, on_error, None);
+        records.refusals.when_stopped = "records before it are kept";
+        records
     }
 
     /// Gives `take` every document that is whole with these bytes.
@@ -144,23 +143,34 @@ impl Records {
         bytes: &[u8],
         mut take: impl FnMut(&Document<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.push_to(bytes, |document, record, refusals| {
+            take(document).or_else(|error| refusals.refuse(&error, record))
+        })
+    }
+
+    /// The same for a `take` that may find out later what is wrong with a record.
+    ///
+    /// # Errors
+    /// What is wrong with a record that is no document, unless bad ones are skipped; any error of `take`.
+    pub(crate) fn push_to(
+        &mut self,
+        bytes: &[u8],
+        mut take: impl FnMut(&Document<'_>, Record, &mut Refusals) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.documents.push(bytes);
-        if let Some(progress) = &self.progress {
+        if let Some(progress) = &self.refusals.progress {
             progress.add(bytes.len() as u64);
         }
         loop {
             let start = self.documents.offset();
-            match self.documents.next() {
+            let next = self.documents.next();
+            self.number += u64::from(!matches!(next, Ok(None)));
+            let record = Record { number: self.number, start };
+            match next {
                 Ok(None) => return Ok(()),
-                Ok(Some(document)) => {
-                    self.number += 1;
-                    if let Err(error) = take(&document) {
-                        self.refused(&error, start)?;
-                    }
-                }
+                Ok(Some(document)) => take(&document, record, &mut self.refusals)?,
                 Err(error) => {
-                    self.number += 1;
-                    self.refused(&error, start)?;
+                    self.refusals.refuse(&error, record)?;
                     self.documents.skip_line();
                 }
             }
@@ -177,23 +187,50 @@ impl Records {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.number += 1;
-                self.refused(&error, start)
+                self.refusals.refuse(&error, Record { number: self.number, start })
             }
         }
     }
+}
 
-    /// A record was refused: with `--errors skip` that is told and forgiven, unless the pool is the matter.
-    fn refused(&mut self, error: &Error, start: u64) -> Result<(), Error> {
+/// What becomes of records that are refused.
+pub(crate) struct Refusals {
+    on_error: OnError,
+    /// A record was left out.
+    pub(crate) skipped: bool,
+    /// What to do when a bad record ends it.
+    when_stopped: &'static str,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl Refusals {
+    /// With `--errors skip` it is told and forgiven that a record is refused, unless the pool is the matter.
+    ///
+    /// # Errors
+    /// The error, as it is told, when it ends the run.
+    pub(crate) fn refuse(&mut self, error: &Error, record: Record) -> Result<(), Error> {
+        // An error that knows its place in the stream has it in its text.
+        self.judge(error, record, error.offset())
+    }
+
+    /// The same with an error whose offset is a place in a batch.
+    ///
+    /// # Errors
+    /// As [`Refusals::refuse`].
+    pub(crate) fn refuse_in_batch(&mut self, error: &Error, record: Record) -> Result<(), Error> {
+        self.judge(error, record, None)
+    }
+
+    fn judge(&mut self, error: &Error, record: Record, told: Option<u64>) -> Result<(), Error> {
         if error.kind() != ErrorKind::Usage {
             return Err(error.clone());
         }
-        let (number, why) = (self.number, error.message());
-        // An error that knows its place in the stream has it in its text.
-        let record = match error.offset() {
+        let (Record { number, start }, why) = (record, error.message());
+        let record = match told {
             Some(_) => format!("record {number}"),
             None => format!("record {number} at byte {start}"),
         };
-        let offset = error.offset().unwrap_or(start);
+        let offset = told.unwrap_or(start);
         let hint = error.hint().map(str::to_owned);
         if self.on_error == OnError::Skip {
             let message = format!("{record} was skipped: {why}");

@@ -53,7 +53,7 @@ impl Appender {
     }
 
     /// Does `act`, which does nothing to a pool that has got another size, in the file where the pool is now.
-    pub(crate) fn run<T>(&self, act: impl Fn(&Pool) -> Result<T>) -> Result<T> {
+    pub(crate) fn run<T>(&self, mut act: impl FnMut(&Pool) -> Result<T>) -> Result<T> {
         let mut pool = self.pool();
         let mut tries = 0;
         loop {

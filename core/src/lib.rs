@@ -19,8 +19,8 @@ pub use client::{
 pub use error::{Error, ErrorKind, Result};
 pub use message::{Envelopes, Message};
 pub use pool::{
-    Activity, Bell, Entry, GapPolicy, Info, LogRange, MAX_WAIT_ANY, OpenOptions, Pool, Resized,
-    Tail, TailOptions, Waited, doctor, wait_any,
+    Activity, Batch, Bell, Entry, GapPolicy, Info, LogRange, MAX_WAIT_ANY, OpenOptions, Pool,
+    Resized, Tail, TailOptions, Waited, doctor, wait_any,
 };
 pub use sys::fork::generation as fork_generation;
 pub use types::{Bounds, Durability, MAX_SEQ, Receipt, Seq, Timestamp};

@@ -161,6 +161,13 @@ impl Envelopes {
         line_len(receipt.seq, self.tags_text.len() as u64, document.as_bytes().len() as u64)
     }
 
+    /// Appends the envelope without its data to `out`: `{"seq":…,"time":…,"meta":{"tags":[…]}}`, without a newline.
+    pub fn write_receipt(&self, out: &mut String, receipt: Receipt) {
+        out.push_str(Head::new(receipt).as_str());
+        out.push_str(&self.tags_text);
+        out.push_str("]}}");
+    }
+
     /// Appends one envelope to `out`, without a newline.
     pub fn write_json(&self, out: &mut String, receipt: Receipt, document: &Document<'_>) {
         out.push_str(Head::new(receipt).as_str());

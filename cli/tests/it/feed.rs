@@ -164,6 +164,30 @@ fn many_messages_get_their_receipts_in_order() {
 }
 
 #[test]
+fn messages_of_all_sizes_keep_their_order() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["pool", "create", "mixed", "--size", "64M"]).ok();
+    let input: String = (0..2000_u32)
+        .map(|n| {
+            // Alone larger than what is appended together, about as large, and small.
+            let len = [200_000, 65_500, 40, 30_000, 1, 5000, 3, 12][n as usize % 8];
+            let len = if n % 100 < 8 { len } else { n as usize % 700 };
+            format!("{{\"n\":{n},\"x\":\"{}\"}}\n", "y".repeat(len))
+        })
+        .collect();
+    for durability in ["fast", "flush"] {
+        let args = ["feed", "mixed", "--durability", durability, "--tag", durability];
+        let receipts = sandbox.run_with(&args, input.as_bytes()).json_lines();
+        assert_eq!(receipts.len(), 2000);
+        let first = receipts[0]["seq"].as_u64().unwrap();
+        assert!(receipts.iter().zip(first..).all(|(receipt, seq)| receipt["seq"] == seq));
+        let range = format!("{first}..{}", first + 1999);
+        let out = sandbox.run(&["fetch", "mixed", &range, "--data-only"]).ok();
+        assert!(out == input, "what came out is what went in");
+    }
+}
+
+#[test]
 fn the_largest_message_goes_in_and_a_larger_one_is_refused() {
     let sandbox = Sandbox::with_docs();
     let info = sandbox.run(&["pool", "info", "docs"]).json();

@@ -101,6 +101,41 @@ fn skip_leaves_out_what_is_too_large() {
 }
 
 #[test]
+fn a_record_that_has_become_too_large_is_refused_alone_among_those_that_came_with_it() {
+    let sandbox = Sandbox::new();
+    let max = |size| {
+        sandbox.run(&["pool", "resize", "docs", "--size", size]).ok();
+        let info = sandbox.run(&["pool", "info", "docs"]).json();
+        usize::try_from(info["max_message_bytes"].as_u64().unwrap()).unwrap()
+    };
+    for errors in ["skip", "stop"] {
+        sandbox.run(&["pool", "create", "docs", "--size", "1M"]).ok();
+        let mut feeder = sandbox.spawn(&["feed", "docs", "--errors", errors]);
+        feeder.write("{\"n\":1}\n");
+        assert_eq!(feeder.json()["seq"], 1);
+        // Too large for the new file, but not for the one that feed knows; small enough to be appended with others.
+        let too_large = format!("{{\"x\":\"{}\"}}", "y".repeat(max("32K")));
+        assert!(too_large.len() < 64 << 10);
+        feeder.write(&format!("{{\"n\":2}} {{\"n\":3}}\n{too_large}\n{{\"n\":5}}\n"));
+        let kept: &[u64] = if errors == "skip" { &[2, 3, 5] } else { &[2, 3] };
+        for _ in kept {
+            feeder.json();
+        }
+        drop(feeder.stdin.take());
+        let (code, err) = feeder.end();
+        assert_eq!(code, Some(if errors == "skip" { 1 } else { 2 }), "{err}");
+        let told = &json_lines(&err)[0]["error"];
+        assert_eq!((&told["kind"], &told["offset"]), (&json!("Usage"), &json!(23)), "{told}");
+        let message = told["message"].as_str().unwrap();
+        assert!(message.starts_with("record 4 at byte 23"), "{message}");
+        let ran = sandbox.run(&["fetch", "docs", "2..", "--data-only"]).ok();
+        let wanted: String = kept.iter().map(|n| format!("{{\"n\":{n}}}\n")).collect();
+        assert_eq!(ran, wanted);
+        sandbox.run(&["pool", "delete", "docs"]).ok();
+    }
+}
+
+#[test]
 fn skip_tells_a_live_pipe_at_once() {
     let sandbox = Sandbox::with_docs();
     let mut feeder = sandbox.spawn(&["feed", "docs", "--errors", "skip"]);

@@ -4,8 +4,10 @@
 //! committed, and everything it wrote lies in bytes and words that nobody looks at; or it is committed, and whole.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use super::batch::Batch;
 use super::live::{Tip, plausible};
 use super::local::Local;
 use super::lock::{self, Held};
@@ -80,7 +82,7 @@ impl Pool {
         };
         self.check_size(&frame)?;
         let mut receipt = None;
-        self.commit(std::slice::from_ref(&frame), durability, |r| receipt = Some(r))?;
+        self.commit(std::iter::once(frame), durability, |r| receipt = Some(r))?;
         if (1..=MAX_KEPT_BYTES).contains(&buffer.capacity()) {
             let _ending = BUFFER.try_with(|kept| kept.set(buffer));
         }
@@ -121,9 +123,35 @@ impl Pool {
         }
         let mut receipts = Vec::with_capacity(frames.len());
         if !frames.is_empty() {
-            self.commit(&frames, durability, |r| receipts.push(r))?;
+            self.commit(frames.into_iter(), durability, |r| receipts.push(r))?;
         }
         Ok(receipts)
+    }
+
+    /// Appends a part of a batch and adds the receipts: one lock, one wake, consecutive seqs. All of the part are checked
+    /// before the first is appended.
+    ///
+    /// What was appended has its receipt also when there is an error, so a caller knows where to go on.
+    ///
+    /// # Errors
+    /// As [`Pool::append_batch`]; a part that the batch does not have is empty.
+    pub fn append_prepared(
+        &self,
+        batch: &Batch,
+        part: Range<usize>,
+        durability: Durability,
+        receipts: &mut Vec<Receipt>,
+    ) -> Result<()> {
+        self.writable()?;
+        let frames = batch.frames(part.clone());
+        for (index, frame) in part.zip(frames.clone()) {
+            self.check_size(&frame).map_err(|e| e.with_offset(index as u64))?;
+        }
+        if frames.len() > 0 {
+            receipts.reserve(frames.len());
+            self.commit(frames, durability, |r| receipts.push(r))?;
+        }
+        Ok(())
     }
 
     /// Brings the place where the next frame will lie into this CPU's cache while the checksum is computed. A hint: another
@@ -153,18 +181,19 @@ impl Pool {
         .with_hint("create the pool with a larger size"))
     }
 
-    fn commit(
+    fn commit<'a>(
         &self,
-        frames: &[Frame<'_>],
+        frames: impl ExactSizeIterator<Item = Frame<'a>>,
         durability: Durability,
         mut receive: impl FnMut(Receipt),
     ) -> Result<()> {
+        let all = frames.len();
         let now = (self.0.options.clock)();
         self.check_name(now)?;
         let local = self.0.local.get()?;
         let mut last = Seq::ZERO;
         let mut count = 0;
-        let mut put_all = || {
+        let put_all = || {
             let _threads = match self.1 {
                 None => local.writing(),
                 Some(patience) => {
@@ -174,7 +203,7 @@ impl Pool {
             let writer = Writer::lock(self, local)?;
             let mut tip = writer.tip()?;
             for frame in frames {
-                tip = writer.put(frame, &tip, now, durability)?;
+                tip = writer.put(&frame, &tip, now, durability)?;
                 last = tip.seq;
                 count += 1;
                 receive(Receipt { seq: tip.seq, time: tip.time });
@@ -191,10 +220,7 @@ impl Pool {
         }
         result.map_err(|e| match count {
             0 => e,
-            _ => e.after(&format!(
-                "{count} of {} messages were appended, up to {last}",
-                frames.len()
-            )),
+            _ => e.after(&format!("{count} of {all} messages were appended, up to {last}")),
         })?;
         match self.check_state() {
             // It was committed before the pool was resized: so it is in the new file, and with that on the disk.
@@ -230,7 +256,7 @@ fn lay_out<T: AsRef<str>>(document: &Document<'_>, tags: &[T], out: &mut Vec<u8>
 }
 
 /// A message before it has a place in the sequence. What can be computed before the lock is taken is here.
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     payload: &'a [u8],
     payload_crc: u32,
     tags_len: u16,
@@ -240,6 +266,12 @@ impl<'a> Frame<'a> {
     #[inline]
     fn new(payload: &'a [u8], tags_len: u16) -> Self {
         Self { payload, payload_crc: frame::crc32c(payload), tags_len }
+    }
+
+    /// Of a payload whose checksum was computed before.
+    #[inline]
+    pub(super) fn checked_before(payload: &'a [u8], payload_crc: u32, tags_len: u16) -> Self {
+        Self { payload, payload_crc, tags_len }
     }
 
     fn payload_len(&self) -> u64 {

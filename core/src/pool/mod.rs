@@ -2,6 +2,7 @@
 
 mod activity;
 mod append;
+mod batch;
 mod create;
 mod delete;
 pub mod doctor;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use activity::Activity;
 pub use append::Entry;
+pub use batch::Batch;
 pub use info::Info;
 pub use open::OpenOptions;
 pub use resize::Resized;

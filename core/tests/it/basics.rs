@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use plasmite_core::{
-    Client, Durability, Entry, Envelopes, ErrorKind, OpenOptions, Pool, Seq, Timestamp,
+    Batch, Client, Durability, Entry, Envelopes, ErrorKind, OpenOptions, Pool, Seq, Timestamp,
     json::Document,
 };
 
@@ -103,6 +103,46 @@ fn a_batch_gets_consecutive_seqs_and_one_bad_entry_refuses_it() {
     assert_eq!((error.kind(), error.offset()), (ErrorKind::Usage, Some(1)));
     assert_eq!(pool.bounds().unwrap().newest.get(), 2);
     assert!(pool.append_batch(&[], Durability::Flush).unwrap().is_empty());
+}
+
+#[test]
+fn parts_of_a_batch_are_appended_whole_or_not_at_all_and_tell_what_they_were() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 8192);
+    let max = usize::try_from(pool.max_message_bytes()).unwrap();
+    let fitting = |n: usize| format!("{{\"x\":\"{}\"}}", "y".repeat(n - 8));
+    let mut batch = Batch::new();
+    for (text, tags) in [("{\"a\":1}", &[][..]), ("{\"b\" : 2}", &["t", "u"])] {
+        batch.push(&Document::parse(text.as_bytes()).unwrap(), tags).unwrap();
+    }
+    let before = batch.bytes();
+    let empty = Document::parse(b"{}").unwrap();
+    assert_eq!(batch.push(&empty, &["good", ""]).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!((batch.len(), batch.bytes()), (2, before), "as if it had not been tried");
+    batch.push(&Document::parse(fitting(max + 1).as_bytes()).unwrap(), NO_TAGS).unwrap();
+    batch.push(&Document::parse(fitting(max).as_bytes()).unwrap(), NO_TAGS).unwrap();
+
+    let mut receipts = Vec::new();
+    let error = pool.append_prepared(&batch, 0..4, Durability::Fast, &mut receipts).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Usage, Some(2)));
+    assert!(receipts.is_empty() && pool.bounds().unwrap().is_empty());
+    for part in [0..2, 1..2, 3..4, 2..2, 4..9, 7..9] {
+        let fits = part.end <= 4;
+        let (first, count) = (receipts.len() as u64 + 1, if fits { part.len() } else { 0 });
+        pool.append_prepared(&batch, part, Durability::Flush, &mut receipts).unwrap();
+        assert_eq!(receipts.len() as u64, first - 1 + count as u64);
+        assert!(receipts.iter().zip(1..).all(|(receipt, seq)| receipt.seq.get() == seq));
+    }
+    let message = pool.get(Seq::new(4)).unwrap();
+    assert_eq!((message.data().len(), message.tags().count()), (max, 0));
+    batch.clear();
+    assert!(batch.is_empty() && batch.bytes() == 0);
+    batch.push(&Document::parse(b"{\"b\" : 2}").unwrap(), &["t", "u"]).unwrap();
+    pool.append_prepared(&batch, 0..1, Durability::Fast, &mut receipts).unwrap();
+    let message = pool.get(Seq::new(5)).unwrap();
+    assert_eq!(message.data(), "{\"b\":2}");
+    assert!(message.tags().eq(["t", "u"]));
+    assert_eq!(message.time(), receipts[4].time);
 }
 
 #[test]
