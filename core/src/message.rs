@@ -245,6 +245,20 @@ pub(crate) fn write_tags<'a>(out: &mut String, tags: impl Iterator<Item = &'a st
     }
 }
 
+/// How many bytes [`write_tags`] appends. Every append with tags comes through here, with the lock held: nothing is allocated.
+pub(crate) fn tags_len<'a>(tags: impl Iterator<Item = &'a str>) -> u64 {
+    let escapes = |byte| match byte {
+        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0C | b'\r' => r"\n".len() as u64 - 1,
+        ..b' ' => r"\u0000".len() as u64 - 1,
+        _ => 0,
+    };
+    let len = |tag: &str| {
+        tag.len() as u64 + r#""","#.len() as u64 + tag.bytes().map(escapes).sum::<u64>()
+    };
+    // No comma behind the last.
+    tags.map(len).sum::<u64>().saturating_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -263,6 +277,20 @@ mod tests {
         for seq in powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, u64::MAX]) {
             let (head, expected) = head(seq, 1);
             assert_eq!(head, expected);
+        }
+    }
+
+    #[test]
+    fn the_text_of_tags_has_the_length_that_is_told() {
+        let all: Vec<String> = (0..0x200).filter_map(char::from_u32).map(String::from).collect();
+        let whole = all.concat();
+        for tags in [vec![], vec![""], vec!["a", ""], vec!["é", "\u{1F600}", &whole], vec![&whole]]
+            .into_iter()
+            .chain(all.iter().map(|tag| vec![tag.as_str()]))
+        {
+            let mut text = String::new();
+            write_tags(&mut text, tags.iter().copied());
+            assert_eq!(tags_len(tags.iter().copied()), text.len() as u64, "{tags:?}");
         }
     }
 

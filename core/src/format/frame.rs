@@ -176,11 +176,6 @@ pub(crate) fn encode_tags<T: AsRef<str>>(tags: &[T], out: &mut Vec<u8>) -> Resul
 
 /// Bytes of a message's JSON line, newline included. `tag_bytes` as they lie in the frame.
 pub(crate) fn line_len(seq: Seq, tag_bytes: &[u8], data_len: u64) -> u64 {
-    let mut tags_text = 0;
-    if !tag_bytes.is_empty() {
-        let mut text = String::new();
-        crate::message::write_tags(&mut text, tags(tag_bytes));
-        tags_text = text.len() as u64;
-    }
+    let tags_text = crate::message::tags_len(tags(tag_bytes));
     crate::message::line_len(seq, tags_text, data_len)
 }

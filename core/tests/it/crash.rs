@@ -84,23 +84,30 @@ impl Stepped {
 
     /// Runs on to the return from one of these system calls; false at the end.
     pub fn up_to_call(&self, numbers: &[libc::c_long]) -> bool {
+        while let Some(number) = self.next_entered() {
+            if numbers.contains(&number) {
+                return self.next_call();
+            }
+        }
+        false
+    }
+
+    /// Runs on to the next entry into a system call: its number. None at the end.
+    pub fn next_entered(&self) -> Option<libc::c_long> {
         // Only so does the kernel tell system calls from other stops.
         let options = libc::PTRACE_O_TRACESYSGOOD;
         unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, self.tid, 0, options) };
-        loop {
-            if !self.next_call() {
-                return false;
-            }
+        while self.next_call() {
             let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
             let size = std::mem::size_of_val(&info);
             unsafe {
                 libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, self.tid, size, &raw mut info);
             }
-            let entered = info.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
-            if entered && numbers.iter().any(|n| unsafe { info.u.entry.nr } == *n as u64) {
-                return self.next_call();
+            if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
+                return Some(unsafe { info.u.entry.nr } as libc::c_long);
             }
         }
+        None
     }
 
     pub fn kill(self) {

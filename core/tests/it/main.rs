@@ -18,6 +18,7 @@ mod doctor;
 mod durability;
 mod flips;
 mod fuzzed;
+mod hot_paths;
 mod linearizability;
 mod machine;
 mod model;
@@ -26,3 +27,6 @@ mod regressions;
 mod resize;
 mod syncs;
 mod tail;
+
+#[global_allocator]
+static ALLOCATOR: hot_paths::Counting = hot_paths::Counting;

@@ -27,6 +27,7 @@ fn child() {
         "opener_of_many" => opener_of_many(&pool),
         "bus_error" => bus_error(&pool),
         "resizer" => crate::resize::resizer(&pool),
+        "silent" => crate::hot_paths::silent(&pool),
         "forker" => crate::crash::forker(&pool),
         other => panic!("no role {other}"),
     }
