@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_abi;
+mod chart;
 mod command;
 mod count;
 mod cpus;
@@ -11,16 +12,33 @@ mod json;
 mod limits;
 mod mount;
 mod mount_speed;
+mod peers;
+mod pools;
 mod processes;
 mod python;
+mod readers;
 mod report;
 mod requests;
 mod rows;
+mod sizes;
 mod wake_up;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask bench [--quick] [--json] [--only GROUP]";
+use peers::Peers;
+use report::{Form, Row};
+use rows::{Effort, Wanted};
+
+const USAGE: &str = "\
+usage: cargo xtask bench [--quick] [--json] [--only GROUP] [--peers] [--chart FILE.svg] [--from FILE]…
+
+  --quick      fewer rounds, and nothing that takes long
+  --only GROUP the groups whose names contain this
+  --peers      beside what one would use instead: builds and installs that first
+  --json       for machines, a row a line
+  --chart FILE draws the rows of several systems
+  --from FILE  measures nothing, but takes what --json printed before; may be given several times";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,15 +65,39 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: Vec<String>) -> Result<(), String> {
-    let (mut effort, mut form, mut only) = (rows::Effort::Full, report::Form::Table, String::new());
+    let mut wanted = Wanted { effort: Effort::Full, only: String::new(), peers: None };
+    let (mut form, mut picture, mut earlier) = (Form::Table, None, Vec::new());
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(USAGE);
         match arg.as_str() {
-            "--quick" => effort = rows::Effort::Quick,
-            "--json" => form = report::Form::Json,
-            "--only" => only = args.next().ok_or(USAGE)?,
+            "--quick" => wanted.effort = Effort::Quick,
+            "--json" => form = Form::Json,
+            "--only" => wanted.only = value()?,
+            "--chart" => picture = Some(PathBuf::from(value()?)),
+            "--from" => earlier.push(PathBuf::from(value()?)),
+            // Built and named by `cargo xtask bench --peers`.
+            "--peers" => {
+                let (program, plasmite_1) = (PathBuf::from(value()?), PathBuf::from(value()?));
+                wanted.peers = Some(Peers { program, plasmite_1 });
+            }
             _ => return Err(USAGE.to_owned()),
         }
     }
-    rows::run(effort, form, &only)
+    let (rows, machine) = match earlier.as_slice() {
+        [] => (rows::measure(wanted)?, report::machine()),
+        earlier => read(earlier)?,
+    };
+    report::print(&rows, &machine, form);
+    picture.map_or(Ok(()), |path| chart::draw(&rows, &machine, &path))
+}
+
+/// The rows of earlier runs.
+fn read(files: &[PathBuf]) -> Result<(Vec<Row>, String), String> {
+    let mut all = String::new();
+    for file in files {
+        let text = std::fs::read_to_string(file);
+        all.push_str(&text.map_err(|e| format!("{}: {e}", file.display()))?);
+    }
+    report::parse(&all)
 }

@@ -10,7 +10,7 @@ use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
 use crate::cpus::Cpus;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{floor, mount, mount_speed, rows};
+use crate::{floor, mount, mount_speed, pools, readers, rows};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -23,6 +23,11 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "mount" => mount::serve(Path::new(path)),
         "floor" => floor::serve(Path::new(path)),
         "read-times" => mount_speed::read_times(Path::new(path), count),
+        "tail" => readers::tail(Path::new(path), count),
+        "wait-times" => readers::print_times(Path::new(path), count, true),
+        "spin-times" => readers::print_times(Path::new(path), count, false),
+        "wait" => readers::wait(Path::new(path), count),
+        "open" => pools::open(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),
         other => panic!("no role {other}"),
     }

@@ -8,14 +8,33 @@ pub(crate) enum Form {
 }
 
 /// One measured thing: the median over interleaved rounds, and how far the middle half of them spreads.
+#[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) name: String,
     /// What is counted: nanoseconds for one operation, or something that is no time.
     pub(crate) unit: Unit,
     /// One value a round.
     pub(crate) rounds: Vec<f64>,
-    pub(crate) limit: AllowedOf,
+    pub(crate) limit: Option<Against>,
     /// The most that is aimed at, in the same unit.
+    pub(crate) aim: Option<f64>,
+    /// What is done and with which system, of the rows that compare several.
+    pub(crate) compared: Option<Compared>,
+    /// Why there is no value.
+    pub(crate) missing: Option<String>,
+}
+
+/// One system's row of those that do the same.
+#[derive(Clone)]
+pub(crate) struct Compared {
+    pub(crate) group: String,
+    pub(crate) system: String,
+}
+
+/// The row that a row is seen beside, and how many times of it are aimed at.
+#[derive(Clone)]
+pub(crate) struct Against {
+    pub(crate) name: String,
     pub(crate) aim: Option<f64>,
 }
 
@@ -34,6 +53,8 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
+    const ALL: [Self; 5] = [Self::Ns, Self::Bytes, Self::KiB, Self::PerCent, Self::Requests];
+
     fn name(self) -> &'static str {
         match self {
             Self::Ns => "ns",
@@ -46,6 +67,12 @@ impl Unit {
 }
 
 impl Row {
+    /// One without values.
+    pub(crate) fn new(name: &str, unit: Unit) -> Self {
+        let (name, rounds) = (name.to_owned(), Vec::new());
+        Self { name, unit, rounds, limit: None, aim: None, compared: None, missing: None }
+    }
+
     pub(crate) fn median(&self) -> f64 {
         self.quantile(0.5)
     }
@@ -58,43 +85,84 @@ impl Row {
     }
 }
 
-pub(crate) fn print(rows: &[Row], form: Form) {
+/// Prints the rows, which were measured on this machine.
+pub(crate) fn print(rows: &[Row], machine: &str, form: Form) {
     if form == Form::Table {
-        println!("machine: {}", machine());
+        println!("machine: {machine}");
         println!(
-            "{:<44} {:>12} {:<5} {:>17} {:>12}  against its limit, and the aim",
+            "{:<52} {:>12} {:<5} {:>17} {:>12}  against its limit, and the aim",
             "what", "each", "", "middle half", "per second"
         );
     }
     for row in rows {
-        let limit = row.limit.and_then(|(name, allowed)| {
-            let limit = rows.iter().find(|r| r.name == name)?.median();
-            Some((name, row.median() / limit, allowed))
+        let beside = row.limit.as_ref().and_then(|against| {
+            let limit = rows.iter().find(|r| r.name == against.name && r.missing.is_none())?;
+            Some((against, row.median() / limit.median()))
         });
         match form {
-            Form::Table => print_line(row, limit),
-            Form::Json => print_json(row, limit),
+            Form::Table => print_line(row, beside),
+            Form::Json => print_json(row, beside, machine),
         }
     }
 }
 
-/// The row that is the limit, how many times of it this one takes, and how many are aimed at.
-type Limit = Option<(&'static str, f64, f64)>;
+/// The row beside a row, and how many times of it this one takes.
+type Beside<'a> = Option<(&'a Against, f64)>;
 
-fn print_json(row: &Row, limit: Limit) {
+fn print_json(row: &Row, beside: Beside<'_>, machine: &str) {
     let value = serde_json::json!({
-        "name": row.name, "unit": row.unit.name(), "median": row.median(),
-        "q1": row.quantile(0.25), "q3": row.quantile(0.75), "aim": row.aim,
-        "limit": limit.map(|l| l.0), "ratio": limit.map(|l| l.1), "aim_ratio": limit.map(|l| l.2),
-        "machine": machine(),
+        "name": row.name, "unit": row.unit.name(), "median": finite(row.median()),
+        "q1": finite(row.quantile(0.25)), "q3": finite(row.quantile(0.75)), "aim": row.aim,
+        "limit": beside.map(|(against, _)| &against.name), "ratio": beside.map(|(_, ratio)| ratio),
+        "aim_ratio": row.limit.as_ref().and_then(|against| against.aim),
+        "group": row.compared.as_ref().map(|compared| &compared.group),
+        "system": row.compared.as_ref().map(|compared| &compared.system),
+        "missing": row.missing, "machine": machine,
     });
     println!("{value}");
 }
 
-fn print_line(row: &Row, limit: Limit) {
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// The rows that were printed as JSON before, and the machine they were measured on.
+pub(crate) fn parse(text: &str) -> Result<(Vec<Row>, String), String> {
+    let (mut rows, mut machine) = (Vec::new(), String::new());
+    for line in text.lines() {
+        let value: serde_json::Value =
+            serde_json::from_str(line).map_err(|e| format!("{line}: {e}"))?;
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        let number = |key: &str| value[key].as_f64();
+        let name = text("name").ok_or_else(|| format!("no row of this benchmark: {line}"))?;
+        let unit = Unit::ALL.into_iter().find(|unit| value["unit"] == unit.name());
+        // As many as give the same quartiles.
+        let quartiles = ["q1", "q1", "median", "q3", "q3"];
+        rows.push(Row {
+            unit: unit.ok_or_else(|| format!("no unit of this benchmark: {line}"))?,
+            rounds: quartiles.into_iter().filter_map(number).collect(),
+            limit: text("limit").map(|name| Against { name, aim: number("aim_ratio") }),
+            aim: number("aim"),
+            compared: text("group")
+                .zip(text("system"))
+                .map(|(group, system)| Compared { group, system }),
+            missing: text("missing"),
+            name,
+        });
+        machine = text("machine").unwrap_or(machine);
+    }
+    Ok((rows, machine))
+}
+
+fn print_line(row: &Row, beside: Beside<'_>) {
+    if let Some(why) = &row.missing {
+        println!("{:<52} not measured: {why}", row.name);
+        return;
+    }
     let mut against = String::new();
-    if let Some((name, ratio, allowed)) = limit {
-        against = format!("{ratio:.2} × {name} (aim {allowed:.2}) ");
+    if let Some((Against { name, aim }, ratio)) = beside {
+        let aim = aim.map_or(String::new(), |aim| format!("(aim {aim:.2}) "));
+        against = format!("{ratio:.2} × {name} {aim}");
     }
     if let Some(aim) = row.aim {
         against = format!("{against}aim {aim:.0} {}", row.unit.name());
@@ -104,7 +172,7 @@ fn print_line(row: &Row, limit: Limit) {
         _ => String::new(),
     };
     println!(
-        "{:<44} {:>12.1} {:<5} {:>8.1}–{:<8.1} {per_second:>12}  {}",
+        "{:<52} {:>12.1} {:<5} {:>8.1}–{:<8.1} {per_second:>12}  {}",
         row.name,
         row.median(),
         row.unit.name(),
@@ -114,7 +182,8 @@ fn print_line(row: &Row, limit: Limit) {
     );
 }
 
-fn machine() -> String {
+/// The machine that this program runs on.
+pub(crate) fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
@@ -124,4 +193,32 @@ fn machine() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let python = crate::python::version();
     format!("{model}, {cpus} CPUs, Linux {}, {python}", kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_printed_as_json_are_read_again() {
+        let text = r#"{"name":"append: SQLite","unit":"ns","median":3.0,"q1":2.0,"q3":5.0,"aim":null,"limit":"append: Plasmite",
+            "ratio":2.0,"aim_ratio":null,"group":"append","system":"SQLite","missing":null,"machine":"a machine"}"#;
+        let (rows, machine) = parse(&text.replace('\n', "")).unwrap();
+        assert_eq!(machine, "a machine");
+        let [row] = &rows[..] else { panic!("one row") };
+        assert_eq!((row.median(), row.quantile(0.25), row.quantile(0.75)), (3.0, 2.0, 5.0));
+        assert_eq!(row.compared.as_ref().unwrap().system, "SQLite");
+        assert!(
+            row.limit.as_ref().is_some_and(|l| l.name == "append: Plasmite" && l.aim.is_none())
+        );
+        assert!(parse("{}").is_err());
+    }
+
+    #[test]
+    fn a_row_that_was_not_measured_says_why_in_both_forms() {
+        let missing = r#"{"name":"append: Redis","unit":"ns","missing":"no server","group":"append","system":"Redis"}"#;
+        let (rows, _) = parse(missing).unwrap();
+        assert_eq!(rows[0].missing.as_deref(), Some("no server"));
+        assert!(rows[0].rounds.is_empty());
+    }
 }

@@ -4,14 +4,18 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use plasmite_core::json::Document;
 use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
-use crate::report::{AllowedOf, Form, Row, Unit, print};
-use crate::{c_abi, command, json, mount, processes, python, requests, wake_up};
+use crate::peers::{self, Peers};
+use crate::report::{Against, AllowedOf, Compared, Row, Unit};
+use crate::{
+    c_abi, command, json, mount, pools, processes, python, readers, requests, sizes, wake_up,
+};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -35,13 +39,23 @@ pub(crate) fn dense(len: usize) -> String {
     text
 }
 
+/// What to measure.
+pub(crate) struct Wanted {
+    pub(crate) effort: Effort,
+    /// A part of the names of the groups.
+    pub(crate) only: String,
+    /// What to measure beside Plasmite.
+    pub(crate) peers: Option<Peers>,
+}
+
 /// The rows, and what they are measured with.
 pub(crate) struct Bench {
     rows: Vec<Row>,
     pub(crate) dir: PathBuf,
-    effort: Effort,
+    pub(crate) effort: Effort,
     /// How often the cheapest operations are done in a round.
     pub(crate) count: u64,
+    pub(crate) peers: Option<Peers>,
     /// Started by the first group that needs them.
     mounts: Option<Mounts>,
 }
@@ -49,22 +63,41 @@ pub(crate) struct Bench {
 impl Bench {
     /// Notes one round of a row that counts nanoseconds.
     pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
-        match self.rows.iter_mut().find(|r| r.name == name) {
-            Some(row) => row.rounds.push(ns),
-            None => self.rows.push(Row {
-                name: name.to_owned(),
-                unit: Unit::Ns,
-                rounds: vec![ns],
-                limit,
-                aim,
-            }),
+        let limit = limit.map(|(name, aim)| Against { name: name.to_owned(), aim: Some(aim) });
+        let row = self.row(name, Unit::Ns, || Row { limit, aim, ..Row::new(name, Unit::Ns) });
+        row.rounds.push(ns);
+    }
+
+    /// Notes one round of a row of one system beside others.
+    pub(crate) fn note_compared(
+        &mut self,
+        compared: Compared,
+        unit: Unit,
+        value: Result<f64, String>,
+    ) {
+        let name = format!("{}: {}", compared.group, compared.system);
+        let first = format!("{}: {}", compared.group, peers::FIRST);
+        let limit = (name != first).then_some(Against { name: first, aim: None });
+        let new = || Row { limit, compared: Some(compared), ..Row::new(&name, unit) };
+        let row = self.row(&name, unit, new);
+        match value {
+            Ok(value) => row.rounds.push(value),
+            Err(why) => row.missing = Some(why),
         }
     }
 
+    fn row(&mut self, name: &str, unit: Unit, new: impl FnOnce() -> Row) -> &mut Row {
+        let there = self.rows.iter().position(|row| row.name == name && row.unit == unit);
+        let at = there.unwrap_or_else(|| {
+            self.rows.push(new());
+            self.rows.len() - 1
+        });
+        &mut self.rows[at]
+    }
+
     /// Notes a row that is measured once and is no time.
-    fn note_size(&mut self, name: &str, value: f64, unit: Unit, aim: f64) {
-        let name = name.to_owned();
-        self.rows.push(Row { name, unit, rounds: vec![value], limit: None, aim: Some(aim) });
+    pub(crate) fn note_size(&mut self, name: &str, value: f64, unit: Unit, aim: Option<f64>) {
+        self.rows.push(Row { rounds: vec![value], aim, ..Row::new(name, unit) });
     }
 
     fn with_mounts(&mut self, measure: impl FnOnce(&mut Mounts, &mut Self)) {
@@ -87,6 +120,13 @@ const IN_ROUNDS: &[Group] = &[
     ("Python", |b| python::rows(b)),
     ("command", command::rows),
     ("flush", durable),
+    ("sizes", sizes::rows),
+    ("readers", readers::rows),
+    ("peers: append", |b| peers::rows(b, "append")),
+    ("peers: flush", |b| peers::rows(b, "flush")),
+    ("peers: across", |b| peers::rows(b, "across")),
+    ("peers: wake-up", |b| peers::rows(b, "wake-up")),
+    ("peers: command", |b| peers::rows(b, "command")),
     ("mount: write", |b| b.with_mounts(Mounts::write)),
     ("mount: create", |b| b.with_mounts(Mounts::create)),
     ("mount: open", |b| b.with_mounts(Mounts::open)),
@@ -98,45 +138,73 @@ const IN_ROUNDS: &[Group] = &[
 ];
 
 /// Measured once.
-const AT_THE_END: &[Group] =
-    &[("bytes", bytes_on_top), ("mount: idle", idle), ("mount: requests", requests)];
+const AT_THE_END: &[Group] = &[
+    ("bytes", bytes_on_top),
+    ("pools", pools::rows),
+    ("idle readers", readers::idle),
+    ("mount: idle", idle),
+    ("mount: requests", requests),
+];
 
-/// Measures the groups whose names contain `only`.
+/// Measures the groups whose names contain the word that is asked for.
 ///
 /// # Errors
 /// When there is none: what groups there are.
-pub(crate) fn run(effort: Effort, form: Form, only: &str) -> Result<(), String> {
-    let wanted = |group: &&Group| group.0.contains(only);
-    if !IN_ROUNDS.iter().chain(AT_THE_END).any(|group| wanted(&group)) {
+pub(crate) fn measure(wanted: Wanted) -> Result<Vec<Row>, String> {
+    let Wanted { effort, only, peers } = wanted;
+    let with_peers = peers.is_some();
+    let is_wanted =
+        |group: &&Group| group.0.contains(&only) && (with_peers || !group.0.starts_with("peers"));
+    if !IN_ROUNDS.iter().chain(AT_THE_END).any(|group| is_wanted(&group)) {
         let names: Vec<_> = IN_ROUNDS.iter().chain(AT_THE_END).map(|group| group.0).collect();
-        return Err(format!("no group contains {only:?}; there are: {}", names.join(", ")));
+        return Err(format!(
+            "no group contains {only:?}; there are (those of peers with --peers): {}",
+            names.join(", ")
+        ));
     }
     let (rounds, count) = if effort == Effort::Quick { (3, 20_000) } else { (9, 200_000) };
     let dir = tempfile::tempdir_in(".").map_err(|e| format!("a directory here: {e}"))?;
     let mut bench =
-        Bench { rows: Vec::new(), dir: dir.path().to_owned(), effort, count, mounts: None };
+        Bench { rows: Vec::new(), dir: dir.path().to_owned(), effort, count, peers, mounts: None };
+    let repeated: Vec<_> = IN_ROUNDS.iter().filter(is_wanted).collect();
+    let once: Vec<_> = AT_THE_END.iter().filter(is_wanted).collect();
+    let progress = progress(rounds * repeated.len() + once.len());
     for round in 0..rounds {
-        eprint!("\rround {} of {rounds} ", round + 1);
-        IN_ROUNDS.iter().filter(wanted).for_each(|(_, measure)| measure(&mut bench));
+        for (name, measure) in &repeated {
+            progress.set_message(format!("round {} of {rounds}: {name}", round + 1));
+            measure(&mut bench);
+            progress.inc(1);
+        }
     }
-    eprint!("\r                \r");
     bench.mounts = None;
-    AT_THE_END.iter().filter(wanted).for_each(|(_, measure)| measure(&mut bench));
-    print(&bench.rows, form);
-    Ok(())
+    for (name, measure) in once {
+        progress.set_message(*name);
+        measure(&mut bench);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(bench.rows)
+}
+
+/// A bar on stderr, if that is a terminal.
+fn progress(steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(steps as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}, {eta} to go  {msg}");
+    bar.set_style(style.unwrap());
+    bar
 }
 
 fn idle(bench: &mut Bench) {
     let (pools, readers) = if bench.effort == Effort::Quick { (10, 100) } else { (100, 1000) };
     let idle = mount::idle(&bench.dir, pools, readers);
     let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
-    bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, 50.0 * 1024.0);
-    bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, 1.0);
+    bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, Some(50.0 * 1024.0));
+    bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, Some(1.0));
 }
 
 fn requests(bench: &mut Bench) {
     for counted in requests::count(&bench.dir) {
-        bench.note_size(&counted.name, counted.each, Unit::Requests, counted.aim);
+        bench.note_size(&counted.name, counted.each, Unit::Requests, Some(counted.aim));
     }
 }
 
@@ -223,6 +291,13 @@ fn in_process(bench: &mut Bench) {
     }
     bench.note("get 1 KiB, random", each(start, count), None, Some(300.0));
     let start = Instant::now();
+    for _ in 0..count {
+        let newest = pool.bounds().unwrap().newest;
+        pool.get_into(newest, &mut message).unwrap();
+        black_box(message.data());
+    }
+    bench.note("get 1 KiB, newest", each(start, count), None, Some(300.0));
+    let start = Instant::now();
     let mut read = 0;
     while read < count {
         let mut tail = pool.tail(TailOptions::default()).unwrap();
@@ -238,7 +313,7 @@ fn in_process(bench: &mut Bench) {
 
 fn across_processes(bench: &mut Bench) {
     let count = bench.count;
-    for writers in [1, 2, 8] {
+    for writers in [1, 2, 4, 8] {
         let path = bench.dir.join("writers.plasmite");
         Pool::create(&path, 8 << 20).unwrap();
         let ns = processes::writers(&path, writers, count, false);
@@ -278,14 +353,18 @@ fn durable(bench: &mut Bench) {
     }
 }
 
-/// Not a time: the bytes a pool of 1 MiB takes for each message of 100 bytes, less the message.
+/// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
 fn bytes_on_top(bench: &mut Bench) {
-    let path = bench.dir.join("bytes.plasmite");
-    let pool = Pool::create(&path, 1 << 20).unwrap();
-    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(92));
-    while pool.bounds().unwrap().oldest == Seq::FIRST {
-        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    for (what, len, aim) in [("100-byte", 100, Some(48.0)), ("1 KiB", 1024, None)] {
+        let path = bench.dir.join("bytes.plasmite");
+        let pool = Pool::create(&path, 1 << 20).unwrap();
+        let text = dense(len);
+        while pool.bounds().unwrap().oldest == Seq::FIRST {
+            pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+        }
+        let each = (1u64 << 20) as f64 / pool.bounds().unwrap().count() as f64 - text.len() as f64;
+        bench.note_size(&format!("bytes on top of a {what} message"), each, Unit::Bytes, aim);
+        drop(pool);
+        Pool::delete(&path).unwrap();
     }
-    let each = (1u64 << 20) as f64 / pool.bounds().unwrap().count() as f64 - 100.0;
-    bench.note_size("bytes on top of a 100-byte message", each, Unit::Bytes, 48.0);
 }

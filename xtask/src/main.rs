@@ -6,6 +6,7 @@ mod deny;
 mod fuzz;
 mod licenses;
 mod need;
+mod peers;
 mod picture;
 mod python;
 mod run;
@@ -28,7 +29,9 @@ usage: cargo xtask TASK
   storm        kill writers at random and at every named step, and look for what is lost [--kills N] [--seconds S] [--seed S]
   fuzz         look for inputs that break something, guided by coverage [pool|json|abi|tree] [SECONDS each, or 60]
   deny         licences, sources and versions of the dependencies, with cargo-deny
-  bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP]
+  bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP], beside what one would use
+               instead [--peers] (it is built and installed first), with a picture [--chart FILE.svg], or of figures of
+               earlier runs [--from FILE]
   budget       instructions of the hot paths, held against bench/budget.json [--record]
   powerloss    long random histories of a pool, cut by power losses at every moment [SECONDS, or 60]
   packages     the SDK and the wheel, tested as users get them
@@ -141,8 +144,15 @@ fn powerloss(args: &[String]) -> Result<(), String> {
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
+    let peers = args.iter().position(|arg| arg == "--peers");
+    let peers = peers.map(|_| peers::build()).transpose()?;
     cargo("library and command to measure", &["build", "--quiet", "--release", "-p", "plasmite"])
         .run()?;
     let base = ["run", "--quiet", "--release", "-p", "plasmite-bench", "--"];
-    args.iter().fold(cargo("benchmark", &base), Step::arg).run()
+    let step = cargo("benchmark", &base);
+    let step = args.iter().filter(|arg| *arg != "--peers").fold(step, Step::arg);
+    match peers {
+        Some(peers) => step.arg("--peers").arg(peers.program).arg(peers.plasmite_1).run(),
+        None => step.run(),
+    }
 }

@@ -49,12 +49,36 @@ pub(crate) fn install() -> Result<(), String> {
     if !runs("python3", &["-c", "import ensurepip, venv"]) {
         missing.push("python3-venv");
     }
+    packages("the tests need programs of", &missing)
+}
+
+/// What the benchmark's peers need; what is missing afterwards, the benchmark says itself.
+pub(crate) fn install_for_peers() -> Result<(), String> {
+    let mut missing = Vec::new();
+    if !has("redis-server") && !has("valkey-server") {
+        missing.push("redis-server");
+    }
+    if !has_libclang() {
+        missing.push("libclang-dev");
+    }
+    packages("to be compared with, some peers need", &missing)
+}
+
+/// iceoryx2's build reads C headers by it.
+pub(crate) fn has_libclang() -> bool {
+    runs(
+        "sh",
+        &["-c", "ls /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu | grep -q '^libclang[-.0-9]*so'"],
+    )
+}
+
+/// Installs Debian packages as root; otherwise says who needs which.
+fn packages(who_needs: &str, missing: &[&str]) -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages = missing.join(" ");
     if !runs("apt-get", &["--version"]) || !runs("sh", &["-c", "test $(id -u) = 0"]) {
-        return Err(format!("the tests need programs of these Debian packages: {packages}"));
+        return Err(format!("{who_needs} these Debian packages: {}", missing.join(" ")));
     }
     Step::new("package lists", "apt-get", &["update", "-qq"]).run()?;
     let base = ["install", "-y", "-qq", "--no-install-recommends"];

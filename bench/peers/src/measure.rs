@@ -1,0 +1,333 @@
+//! The rows: what is done with each system, and for how long.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use serde_json::json;
+
+use crate::command;
+use crate::cpus::Cpus;
+use crate::system::{Durability, System, Wanted};
+use crate::systems::{SYSTEMS, named};
+
+/// Messages that are sent at once.
+const BATCH: usize = 100;
+/// Of messages that nobody has to receive, or one by one.
+const SMALL: Wanted = Wanted { durability: Durability::Fast, room_bytes: 8 << 20 };
+/// Between wake-ups, so that the other side is asleep.
+const PAUSE: Duration = Duration::from_micros(300);
+/// Wake-ups that are not looked at: the first ones meet cold caches, whoever they are for.
+const WARM_UPS: u64 = 50;
+/// The message after which nothing comes.
+const END: &[u8] = b"{\"end\":true}";
+
+/// Measures the rows of one group.
+type Measure = fn(&mut Round<'_>);
+
+pub(crate) const GROUPS: &[(&str, Measure)] = &[
+    ("append", append),
+    ("flush", flush),
+    ("across", across),
+    ("wake-up", wake_up),
+    ("command", |round| command::rows(round)),
+];
+
+/// One round, and where its files may be.
+pub(crate) struct Round<'a> {
+    dir: PathBuf,
+    full: bool,
+    /// The commands of Plasmite and of the plasmite crate 1.x.
+    pub(crate) commands: [&'a Path; 2],
+    directories: u32,
+}
+
+impl<'a> Round<'a> {
+    pub(crate) fn new(dir: &Path, full: bool, ours: &'a str, theirs: &'a str) -> Self {
+        let dir = dir.join(format!("peers-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self { dir, full, commands: [ours, theirs].map(Path::new), directories: 0 }
+    }
+
+    /// An empty directory.
+    pub(crate) fn directory(&mut self) -> PathBuf {
+        self.directories += 1;
+        let dir = self.dir.join(self.directories.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    /// How long a row may take, or a few times as long.
+    pub(crate) fn budget(&self) -> Duration {
+        Duration::from_millis(if self.full { 200 } else { 40 })
+    }
+
+    /// As many bytes as a row sends across processes at most.
+    fn most_bytes(&self) -> usize {
+        if self.full { 64 << 20 } else { 8 << 20 }
+    }
+
+    pub(crate) fn times(&self, full: u64, quick: u64) -> u64 {
+        if self.full { full } else { quick }
+    }
+
+    pub(crate) fn note(&self, group: &str, system: &str, ns: f64) {
+        println!("{}", json!({ "group": group, "system": system, "value": ns }));
+    }
+
+    pub(crate) fn missing(&self, group: &str, system: &str, why: &str) {
+        println!("{}", json!({ "group": group, "system": system, "missing": why }));
+    }
+
+    /// Measures each system of a kind in a directory of its own. None of `measure`: it is not for this system.
+    fn each(
+        &mut self,
+        group: &str,
+        wanted: Wanted,
+        of: fn(&System) -> bool,
+        measure: impl Fn(&Self, &System, &Path) -> f64,
+    ) {
+        for system in SYSTEMS.iter().filter(|system| of(system)) {
+            let dir = self.directory();
+            match (system.set_up)(&dir, &wanted) {
+                Ok(_behind) => self.note(group, system.name, measure(self, system, &dir)),
+                Err(why) => self.missing(group, system.name, &why),
+            }
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A document of about `len` bytes: many short tokens where there is room for them.
+pub(crate) fn document(len: usize) -> String {
+    let mut text = String::from("{");
+    let mut n = 0;
+    while text.len() + 24 < len {
+        text.push_str(&format!("\"key{n}\":[{n},true,{}.5],", n * 37));
+        n += 1;
+    }
+    text.push_str("\"z\":\"");
+    text.push_str(&"x".repeat(len.saturating_sub(text.len() + 2)));
+    text.push_str("\"}");
+    text
+}
+
+/// Nanoseconds for each of the `per_call` things that `call` does, over and over for about `budget`.
+fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut calls = 0;
+    while start.elapsed() < budget {
+        // The clock is looked at rarely beside what is fast, and often beside what is slow.
+        let many = if calls < 64 { 1 } else { 64 };
+        (0..many).for_each(|_| call());
+        calls += many;
+    }
+    start.elapsed().as_nanos() as f64 / (calls as usize * per_call) as f64
+}
+
+fn append(round: &mut Round<'_>) {
+    for (what, len) in [("100 B", 100), ("1 KiB", 1024)] {
+        appends(round, &format!("append {what}"), len, 1, Durability::Fast);
+    }
+    appends(round, "append 1 KiB, 100 at once", 1024, BATCH, Durability::Fast);
+}
+
+fn flush(round: &mut Round<'_>) {
+    appends(round, "flush 1 KiB", 1024, 1, Durability::Flush);
+    appends(round, "flush 1 KiB, 100 at once", 1024, BATCH, Durability::Flush);
+}
+
+/// Nobody receives what is appended.
+fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durability: Durability) {
+    let message = document(len);
+    let batch = vec![message.as_bytes(); batch];
+    let wanted = Wanted { durability, ..SMALL };
+    round.each(
+        group,
+        wanted,
+        |system| system.does.keeps,
+        |round, system, dir| {
+            let mut sender = (system.sender)(dir, durability);
+            let mut send = || match batch.as_slice() {
+                [message] => sender.send(message),
+                batch => sender.send_all(batch),
+            };
+            timed(round.budget() / 2, batch.len(), &mut send);
+            timed(round.budget(), batch.len(), send)
+        },
+    );
+}
+
+/// From one process to another, which receives all of it.
+fn across(round: &mut Round<'_>) {
+    let message = document(1024);
+    // Whoever lags gets every message all the same.
+    let wanted = Wanted { room_bytes: round.most_bytes() as u64, ..SMALL };
+    let one: fn(&System) -> bool = |system| system.does.streams;
+    round.each("producer → consumer, 1 KiB", wanted, one, |round, system, dir| {
+        flow(round, system, dir, &[message.as_bytes()])
+    });
+    let many: fn(&System) -> bool = |system| system.does.streams && system.does.batches;
+    let group = "producer → consumer, 1 KiB, 100 at once";
+    round.each(group, wanted, many, |round, system, dir| {
+        flow(round, system, dir, &vec![message.as_bytes(); BATCH])
+    });
+}
+
+fn flow(round: &Round<'_>, system: &System, dir: &Path, batch: &[&[u8]]) -> f64 {
+    let most = round.most_bytes() / batch[0].len();
+    let open = || (system.sender)(dir, Durability::Fast);
+    let mut used = system.does.keeps.then(open);
+    if let Some(sender) = &mut used {
+        // As it is once it has been in use for a while.
+        let start = Instant::now();
+        for _ in (0..most * 5 / 4).step_by(BATCH) {
+            sender.send_all(&[batch[0]; BATCH]);
+            if start.elapsed() > round.budget() {
+                break;
+            }
+        }
+    }
+    let mut receiver = Other::start("receive", system, dir, 0);
+    let mut sender = used.unwrap_or_else(open);
+    let (start, mut sent) = (Instant::now(), 0);
+    while start.elapsed() < round.budget() && sent < most {
+        for _ in 0..(64 / batch.len()).max(1) {
+            match batch {
+                [message] => sender.send(message),
+                batch => sender.send_all(batch),
+            }
+            sent += batch.len();
+        }
+    }
+    sender.send(END);
+    let received: usize = receiver.line().parse().unwrap();
+    let ns = start.elapsed().as_nanos() as f64 / sent as f64;
+    assert_eq!(received, sent, "{}", system.name);
+    receiver.end();
+    ns
+}
+
+/// How long a message takes to a receiver that sleeps, on another CPU.
+fn wake_up(round: &mut Round<'_>) {
+    let cpus = Cpus::two();
+    let count = round.times(500, 100);
+    for system in SYSTEMS {
+        let dir = round.directory();
+        let groups = ["wake-up, p50", "wake-up, p99"];
+        match (system.set_up)(&dir, &SMALL) {
+            Ok(_behind) => {
+                let times = wakes(system, &dir, count, &cpus);
+                for (group, ns) in groups.iter().zip(times) {
+                    round.note(group, system.name, ns);
+                }
+            }
+            Err(why) => groups.iter().for_each(|group| round.missing(group, system.name, &why)),
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+fn wakes(system: &System, dir: &Path, count: u64, cpus: &Cpus) -> [f64; 2] {
+    let mut receiver = cpus.place(|| Other::start("be-woken", system, dir, count));
+    let mut sender = (system.sender)(dir, Durability::Fast);
+    for _ in 0..WARM_UPS + count {
+        std::thread::sleep(PAUSE);
+        sender.send(format!("{{\"t\":{}}}", monotonic_ns()).as_bytes());
+    }
+    let line = receiver.line();
+    receiver.end();
+    cpus.release();
+    let mut times = line.split(' ').map(|ns| ns.parse().unwrap());
+    [times.next().unwrap(), times.next().unwrap()]
+}
+
+/// On a clock that all processes share.
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
+/// A process of this program that receives.
+struct Other {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Other {
+    /// Starts it, and waits until it receives.
+    fn start(role: &str, system: &System, dir: &Path, count: u64) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["child", role, system.name])
+            .arg(dir)
+            .arg(count.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut other = Self { child, lines };
+        assert_eq!(other.line(), "ready");
+        other
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn end(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// What a child process does.
+pub(crate) fn child(role: &str, system: &str, dir: &Path, count: u64) {
+    let mut receiver = (named(system).receiver)(dir);
+    let say = |line: String| {
+        let mut out = std::io::stdout();
+        out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
+    };
+    say("ready".to_owned());
+    match role {
+        "receive" => {
+            let (mut received, mut ended) = (0u64, false);
+            while !ended {
+                receiver.receive(&mut |message| match message {
+                    END => ended = true,
+                    _ => received += 1,
+                });
+            }
+            say(received.to_string());
+        }
+        "be-woken" => {
+            let mut times = Vec::new();
+            while (times.len() as u64) < WARM_UPS + count {
+                receiver.receive(&mut |message| {
+                    let now = monotonic_ns();
+                    times.push(now - sent_at(message));
+                });
+            }
+            times.drain(..WARM_UPS as usize);
+            times.sort_unstable();
+            let quantile = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
+            say(format!("{} {}", quantile(0.5), quantile(0.99)));
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+/// The time in a message `{"t":TIME}`.
+fn sent_at(message: &[u8]) -> u64 {
+    let digits = message.iter().filter(|byte| byte.is_ascii_digit());
+    digits.fold(0, |time, digit| time * 10 + u64::from(digit - b'0'))
+}

@@ -1,0 +1,15 @@
+//! In the place of iceoryx2 where it can't be built.
+
+use crate::system::{Does, System};
+
+pub(super) const EVENTS: System = System {
+    name: "iceoryx2",
+    does: Does { keeps: false, batches: false, streams: false },
+    set_up: |_dir, _wanted| {
+        Err("building iceoryx2 needs libclang (Debian: libclang-dev)".to_owned())
+    },
+    sender: |_dir, _durability| unreachable!(),
+    receiver: |_dir| unreachable!(),
+};
+
+pub(super) const SPINNING: System = System { name: "iceoryx2, spinning", ..EVENTS };

@@ -1,0 +1,54 @@
+//! Rows of what one would use instead of Plasmite: measured by a program of their own (`bench/peers`), round by round with ours.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::c_abi::library;
+use crate::report::{Compared, Unit};
+use crate::rows::{Bench, Effort};
+
+/// The system that the others are held against.
+pub(crate) const FIRST: &str = "Plasmite";
+
+/// Where the peers are.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    /// The program that drives them.
+    pub(crate) program: PathBuf,
+    /// The command of the `plasmite` crate 1.x, if it is installed.
+    pub(crate) plasmite_1: PathBuf,
+}
+
+/// What the program prints on a line.
+#[derive(Deserialize)]
+struct Line {
+    group: String,
+    system: String,
+    /// Nanoseconds.
+    value: Option<f64>,
+    missing: Option<String>,
+}
+
+/// One round of a group.
+pub(crate) fn rows(bench: &mut Bench, group: &str) {
+    let Some(peers) = bench.peers.clone() else { return };
+    let effort = if bench.effort == Effort::Quick { "quick" } else { "full" };
+    let output = Command::new(&peers.program)
+        .args(["round", group])
+        .arg(&bench.dir)
+        .arg(effort)
+        .arg(library().with_file_name("plasmite"))
+        .arg(&peers.plasmite_1)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.unwrap_or_else(|e| panic!("{}: {e}", peers.program.display()));
+    assert!(output.status.success(), "{group}: the peers failed");
+    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let Line { group, system, value, missing } = serde_json::from_slice(line).unwrap();
+        let value = value.ok_or_else(|| missing.unwrap_or_default());
+        bench.note_compared(Compared { group, system }, Unit::Ns, value);
+    }
+}

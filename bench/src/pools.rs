@@ -1,0 +1,122 @@
+//! Rows of pools of every size: what opening takes, and opening after a power loss; what an append takes, and the memory of a process.
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Instant;
+
+use plasmite_core::json::Document;
+use plasmite_core::{Durability, Entry, Pool};
+
+use crate::limits::each;
+use crate::processes::{quantile, ready, spawn, wait_ready};
+use crate::report::Unit;
+use crate::rows::{Bench, Effort, dense};
+
+const NO_TAGS: &[&str] = &[];
+/// Where the file says which boot of the machine it was last used in (core/FORMAT.md).
+const BOOT_ID_AT: u64 = 832;
+/// Times that a row which is measured once is measured in a row.
+const BURSTS: u32 = 5;
+const SMALLEST: &str = "append 1 KiB, full pool of 64 KiB";
+
+const SIZES: &[(&str, u64)] = &[
+    ("64 KiB", 64 << 10),
+    ("1 MiB", 1 << 20),
+    ("64 MiB", 64 << 20),
+    ("1 GiB", 1 << 30),
+    ("16 GiB", 16 << 30),
+];
+
+pub(crate) fn rows(bench: &mut Bench) {
+    let most = if bench.effort == Effort::Quick { 64 << 20 } else { u64::MAX };
+    for (what, size_bytes) in SIZES.iter().filter(|(_, size_bytes)| *size_bytes <= most) {
+        let path = bench.dir.join("sized.plasmite");
+        match Pool::create(&path, *size_bytes) {
+            Ok(pool) => full(bench, what, &path, pool),
+            // A disk may be too small for the largest.
+            Err(why) => eprintln!("no pool of {what}: {why}"),
+        }
+        let _ = Pool::delete(&path);
+    }
+}
+
+fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool) {
+    let text = dense(1024);
+    fill(bench, what, &pool, &text);
+    let count = bench.count;
+    let limit = Some((SMALLEST, 1.5)).filter(|(name, _)| !name.ends_with(what));
+    for _ in 0..BURSTS {
+        let start = Instant::now();
+        for _ in 0..count {
+            pool.append(black_box(text.as_bytes()), NO_TAGS, Durability::Fast).unwrap();
+        }
+        bench.note(&format!("append 1 KiB, full pool of {what}"), each(start, count), limit, None);
+    }
+    drop(pool);
+
+    let mut opened: Vec<_> = (0..40)
+        .map(|_| {
+            let start = Instant::now();
+            let pool = Pool::open(path).unwrap();
+            let ns = start.elapsed().as_nanos() as f64;
+            drop(pool);
+            ns
+        })
+        .collect();
+    bench.note(&format!("open a pool of {what}"), quantile(&mut opened, 0.5), None, None);
+    let mut child = spawn("open", path, 0);
+    wait_ready(&mut child);
+    let mut kib = String::new();
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    child.stdout.as_mut().unwrap().read_to_string(&mut kib).unwrap();
+    assert!(child.wait().unwrap().success());
+    let name = format!("memory of a process for a pool of {what}");
+    bench.note_size(&name, kib.trim().parse().unwrap(), Unit::KiB, None);
+
+    // As if the machine had been started again since.
+    File::options().write(true).open(path).unwrap().write_all_at(&[0xaa; 16], BOOT_ID_AT).unwrap();
+    let start = Instant::now();
+    let pool = Pool::open(path).unwrap();
+    let ns = start.elapsed().as_nanos() as f64;
+    assert!(pool.bounds().unwrap().count() > 0);
+    bench.note(&format!("recover a pool of {what}, full of 1 KiB"), ns, None, None);
+}
+
+/// Goes around the ring once.
+fn fill(bench: &mut Bench, what: &str, pool: &Pool, text: &str) {
+    let document = Document::parse(text.as_bytes()).unwrap();
+    let batch = [Entry { document: &document, tags: NO_TAGS }; 32];
+    let (start, mut count) = (Instant::now(), 0);
+    while pool.bounds().unwrap().oldest.get() <= 1 {
+        pool.append_batch(&batch, Durability::Fast).unwrap();
+        count += batch.len() as u64;
+    }
+    if count > 10_000 {
+        bench.note(
+            &format!("append 1 KiB the first time around {what}"),
+            each(start, count),
+            None,
+            None,
+        );
+    }
+}
+
+/// The child that opens the pool, uses it, and prints the KiB that it takes for that.
+pub(crate) fn open(path: &Path) {
+    ready();
+    let before = resident();
+    let pool = Pool::open(path).unwrap();
+    pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
+    pool.get(pool.bounds().unwrap().newest).unwrap();
+    println!("{}", resident() - before);
+}
+
+/// KiB of this process in memory.
+fn resident() -> i64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

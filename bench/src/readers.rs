@@ -1,0 +1,240 @@
+//! Rows of readers: what goes from one process to another, how long one or many take to be woken, and what many cost a writer.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use plasmite_core::{Durability, Message, Pool, Tail, TailOptions};
+
+use crate::cpus::Cpus;
+use crate::limits::{each, monotonic_ns};
+use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
+use crate::rows::{Bench, Effort, dense};
+
+const NO_TAGS: &[&str] = &[];
+const MANY: usize = 8;
+/// Times that a row which is measured once is measured in a row.
+const BURSTS: u32 = 5;
+
+pub(crate) fn rows(bench: &mut Bench) {
+    across(bench);
+    let count = (bench.count / 200).max(200);
+    let cpus = Cpus::two();
+    let one = times(&bench.dir, "wait-times", 1, count, cpus);
+    note(
+        bench,
+        &["wake-up, 1 reader, p50", "wake-up, 1 reader, p99", "wake-up, 1 reader, p99.9"],
+        one,
+    );
+    let names = ["wake-up, 8 readers, p50", "wake-up, 8 readers, p99", "wake-up, 8 readers, p99.9"];
+    let many = times(&bench.dir, "wait-times", MANY, count / 4, None);
+    note(bench, &names, many);
+    // Each takes a CPU.
+    if let Some(cpus) = cpus {
+        let spinning = times(&bench.dir, "spin-times", 1, count, Some(cpus));
+        let names = ["spinning reader, p50", "spinning reader, p99", "spinning reader, p99.9"];
+        note(bench, &names, spinning);
+    }
+    if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > MANY) {
+        let spinning = times(&bench.dir, "spin-times", MANY, count, None);
+        let names =
+            ["8 spinning readers, p50", "8 spinning readers, p99", "8 spinning readers, p99.9"];
+        note(bench, &names, spinning);
+    }
+}
+
+fn note(bench: &mut Bench, names: &[&str; 3], mut times: Vec<f64>) {
+    for (name, part) in names.iter().zip([0.5, 0.99, 0.999]) {
+        bench.note(name, quantile(&mut times, part), None, None);
+    }
+}
+
+/// What one process appends as fast as it can, another reads meanwhile; then it is read once more by who did not write it.
+fn across(bench: &mut Bench) {
+    let count = bench.count / 4;
+    let path = bench.dir.join("across.plasmite");
+    // Room for all, and once around before: the pages are there.
+    let pool = Pool::create(&path, count * 1200 + (1 << 20)).unwrap();
+    let text = dense(1024);
+    let append = |_| {
+        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    };
+    (0..count).for_each(append);
+    let mut reader = spawn("tail", &path, count);
+    wait_ready(&mut reader);
+    reader.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let start = Instant::now();
+    (0..count).for_each(append);
+    let mut rest = String::new();
+    reader.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+    let ns = each(start, count);
+    assert!(reader.wait().unwrap().success());
+    let limit = Some(("append 1 KiB by 1 processes", 1.5));
+    bench.note("append → tail of another process, 1 KiB", ns, limit, None);
+
+    let mut writer = spawn("append", &path, count);
+    wait_ready(&mut writer);
+    writer.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    assert!(writer.wait().unwrap().success());
+    let mut tail = pool.tail(TailOptions::default()).unwrap();
+    let (mut message, mut read) = (Message::default(), 0);
+    let start = Instant::now();
+    while tail.try_next_into(&mut message).unwrap() {
+        std::hint::black_box(message.data());
+        read += 1;
+    }
+    bench.note("tail 1 KiB of another process", each(start, read), None, Some(200.0));
+    drop((tail, pool));
+    Pool::delete(&path).unwrap();
+}
+
+fn tail_of_new(path: &Path) -> Tail {
+    let pool = Pool::open(path).unwrap();
+    let since = Some(pool.bounds().unwrap().newest.next());
+    pool.tail(TailOptions { since, ..TailOptions::default() }).unwrap()
+}
+
+/// The child that reads what comes.
+pub(crate) fn tail(path: &Path, count: u64) {
+    let mut tail = tail_of_new(path);
+    let mut message = Message::default();
+    ready();
+    let mut read = 0;
+    while read < count {
+        tail.wait(None).unwrap();
+        while tail.try_next_into(&mut message).unwrap() {
+            read += 1;
+        }
+    }
+    assert_eq!(tail.dropped(), 0);
+}
+
+/// How long each of `count` messages took to each of the readers.
+fn times(dir: &Path, role: &str, readers: usize, count: u64, cpus: Option<Cpus>) -> Vec<f64> {
+    let path = dir.join("readers.plasmite");
+    let pool = Pool::create(&path, 1 << 20).unwrap();
+    let start = || (0..readers).map(|_| spawn(role, &path, count)).collect::<Vec<Child>>();
+    let mut children = cpus.map_or_else(start, |cpus| cpus.place(start));
+    for child in &mut children {
+        wait_ready(child);
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+    for _ in 0..count {
+        std::thread::sleep(PAUSE * readers as u32);
+        let text = format!("{{\"t\":{}}}", monotonic_ns());
+        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    }
+    let mut found = Vec::new();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let times = String::from_utf8(output.stdout).unwrap();
+        found.extend(times.lines().map(|ns| ns.parse::<f64>().unwrap()));
+    }
+    cpus.inspect(Cpus::release);
+    Pool::delete(&path).unwrap();
+    found
+}
+
+/// The child that prints how long each message took to it, asleep or awake.
+pub(crate) fn print_times(path: &Path, count: u64, sleeps: bool) {
+    let mut tail = tail_of_new(path);
+    let mut message = Message::default();
+    ready();
+    let mut times = Vec::new();
+    while (times.len() as u64) < count {
+        if sleeps {
+            tail.wait(None).unwrap();
+        }
+        while tail.try_next_into(&mut message).unwrap() {
+            let now = monotonic_ns();
+            let sent: String = message.data().chars().filter(char::is_ascii_digit).collect();
+            times.push(now - sent.parse::<u64>().unwrap());
+        }
+    }
+    times.iter().for_each(|ns| println!("{ns}"));
+}
+
+/// What an append costs its writer while so many threads of other processes wait in tails: of the same pool, who are all woken by it, and
+/// of another, who are not.
+pub(crate) fn idle(bench: &mut Bench) {
+    let numbers: &[u64] =
+        if bench.effort == Effort::Quick { &[1, 100] } else { &[1, 10, 100, 1000] };
+    let (path, other) = (bench.dir.join("idle.plasmite"), bench.dir.join("idle-other.plasmite"));
+    let pool = Pool::create(&path, 1 << 20).unwrap();
+    drop(Pool::create(&other, 1 << 20).unwrap());
+    let count = bench.count;
+    let burst = || {
+        let start = Instant::now();
+        for _ in 0..count {
+            pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
+        }
+        each(start, count)
+    };
+    burst();
+    (0..BURSTS).for_each(|_| bench.note("append 7 bytes, no reader", burst(), None, None));
+    for &readers in numbers {
+        let waiting = Waiting::start(&other, readers);
+        let name = format!("append 7 bytes, {readers} idle readers of another pool");
+        let limit = Some(("append 7 bytes, no reader", 1.1));
+        (0..BURSTS).for_each(|_| bench.note(&name, burst(), limit, None));
+        drop(waiting);
+        let waiting = Waiting::start(&path, readers);
+        let mut woken = Vec::new();
+        for _ in 0..40 {
+            // Until all sleep again.
+            std::thread::sleep(
+                Duration::from_millis(2) + Duration::from_micros(40) * readers as u32,
+            );
+            let start = monotonic_ns();
+            pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
+            woken.push((monotonic_ns() - start) as f64);
+        }
+        let name = format!("append 7 bytes that wakes {readers} readers");
+        bench.note(&name, quantile(&mut woken, 0.5), None, None);
+        drop(waiting);
+    }
+    drop(pool);
+    Pool::delete(&path).unwrap();
+    Pool::delete(&other).unwrap();
+}
+
+/// A process whose threads wait in tails, until it is dropped.
+struct Waiting(Child);
+
+impl Waiting {
+    fn start(path: &Path, readers: u64) -> Self {
+        let mut child = spawn("wait", path, readers);
+        wait_ready(&mut child);
+        Self(child)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The child with so many threads.
+pub(crate) fn wait(path: &Path, readers: u64) {
+    let (asleep, all_asleep) = std::sync::mpsc::channel();
+    for _ in 0..readers {
+        let (path, asleep) = (path.to_owned(), asleep.clone());
+        std::thread::spawn(move || {
+            let mut tail = tail_of_new(&path);
+            let mut message = Message::default();
+            asleep.send(()).unwrap();
+            loop {
+                tail.wait(None).unwrap();
+                while tail.try_next_into(&mut message).unwrap() {}
+            }
+        });
+    }
+    (0..readers).for_each(|_| all_asleep.recv().unwrap());
+    std::thread::sleep(Duration::from_millis(100));
+    println!("ready");
+    BufReader::new(std::io::stdin()).lines().for_each(drop);
+}
