@@ -25,7 +25,7 @@ fn every_row_names_tests_or_commands_that_exist() {
                 }
                 let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("{name}?"));
                 let source = read(file);
-                let found = ["fn ", "static void "]
+                let found = ["fn ", "static void ", "def "]
                     .iter()
                     .any(|kind| source.contains(&format!("{kind}{test}(")));
                 assert!(found, "no such test: {name}");

@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plasmite_core::{Durability, Error, OpenOptions, Pool, Seq, Timestamp, doctor};
@@ -38,8 +38,8 @@ thread_local! {
 }
 
 fn base() -> Base {
-    let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let memory = std::env::var_os("TMPDIR").map_or("/dev/shm".into(), PathBuf::from);
+    let dir = if memory.is_dir() { tempfile::tempdir_in(&memory) } else { tempfile::tempdir() };
     let dir = dir.unwrap();
     let pool_of = |name: &str, count: u64| {
         let path = dir.path().join(name);

@@ -2,6 +2,7 @@
 //!
 //! `cargo-deny` itself takes long to build, so that the tests only hold what can be told without it.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::run::cargo;
@@ -17,11 +18,22 @@ pub(crate) fn run() -> Result<(), String> {
     if !there {
         return Err("cargo-deny is not installed: cargo install --locked cargo-deny".into());
     }
-    cargo(
+    let checks = cargo(
         "licences, sources, versions",
         &["deny", "--offline", "check", "licenses", "bans", "sources"],
-    )
-    .run()
+    );
+    if advisories().is_dir() {
+        return checks.arg("advisories").run();
+    }
+    eprintln!("without advisories: `cargo deny fetch` gets their database, from the network");
+    checks.run()
+}
+
+/// Where `cargo deny fetch` puts the database of advisories.
+fn advisories() -> PathBuf {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    home.unwrap_or_default().join("advisory-dbs")
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ fn fuzz(target: &str, seconds: u64) -> Result<(), String> {
     // What is new goes outside of the repository's corpus, which stays small.
     let found = made(root().join("target/fuzz/corpus").join(target))?;
     let failures = made(root().join("target/fuzz/failures").join(target))?;
+    let scratch = Scratch::new()?;
     Step::new("fuzzing", &program, &[])
+        .env("TMPDIR", &scratch.0)
         .arg(&found)
         .arg(root().join("fuzz/corpus").join(target))
         .arg(format!("-max_total_time={seconds}"))
@@ -71,6 +73,23 @@ fn fuzz(target: &str, seconds: u64) -> Result<(), String> {
                 failures.display()
             )
         })
+}
+
+/// Where the targets put their files, in memory if there is room for it: what they leave when they end by a failure goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, String> {
+        let memory = PathBuf::from("/dev/shm");
+        let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        made(parent.join(format!("plasmite-fuzz-{}", std::process::id()))).map(Self)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn made(dir: PathBuf) -> Result<PathBuf, String> {

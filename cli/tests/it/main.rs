@@ -7,6 +7,7 @@ mod cursor;
 mod doctor;
 mod duplex;
 mod export;
+mod faults;
 mod feed;
 mod feed_records;
 mod fetch;

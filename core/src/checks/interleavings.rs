@@ -15,7 +15,10 @@ use crate::pool::{Bell, wait_any};
 use crate::{Durability, ErrorKind, OpenOptions, Pool, Seq, Timestamp, Waited};
 
 /// Runs `act` under every schedule that the scheduler knows; how many that were.
-fn explore(scheduler: impl Scheduler + 'static, act: impl Fn() + Send + Sync + 'static) -> usize {
+pub(super) fn explore(
+    scheduler: impl Scheduler + 'static,
+    act: impl Fn() + Send + Sync + 'static,
+) -> usize {
     let mut config = Config::new();
     config.max_steps = MaxSteps::FailAfter(20_000);
     config.silence_warnings = true;
@@ -25,14 +28,14 @@ fn explore(scheduler: impl Scheduler + 'static, act: impl Fn() + Send + Sync + '
 }
 
 /// A pool file to start each execution from.
-struct Start {
+pub(super) struct Start {
     _dir: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     image: Vec<u8>,
 }
 
 impl Start {
-    fn of(fill: impl FnOnce(&Pool)) -> Arc<Self> {
+    pub(super) fn of(fill: impl FnOnce(&Pool)) -> Arc<Self> {
         let dir = scratch_dir();
         let path = dir.path().join("p.plasmite");
         fill(&Pool::create(&path, 8192).unwrap());
@@ -41,29 +44,29 @@ impl Start {
     }
 
     /// Puts the file back and gives a process' handle of it.
-    fn restore(&self) -> &Path {
+    pub(super) fn restore(&self) -> &Path {
         std::fs::write(&self.path, &self.image).unwrap();
         &self.path
     }
 }
 
 /// The clock stands still: handles look for their file's name once.
-fn open(path: &Path) -> Pool {
+pub(super) fn open(path: &Path) -> Pool {
     OpenOptions::new().clock(|| Timestamp::from_nanos(1 << 60)).open(path).unwrap()
 }
 
-fn put(pool: &Pool, text: &str) -> u64 {
+pub(super) fn put(pool: &Pool, text: &str) -> u64 {
     pool.append::<&str>(text.as_bytes(), &[], Durability::Fast).unwrap().seq.get()
 }
 
 /// So many preemptions, and PLASMITE_MORE_PREEMPTIONS: each takes about twenty times as long.
-fn up_to(preemptions: u32) -> Bounded {
+pub(super) fn up_to(preemptions: u32) -> Bounded {
     let more = std::env::var("PLASMITE_MORE_PREEMPTIONS").ok().and_then(|n| n.parse::<u32>().ok());
     Bounded::new(Some(preemptions + more.unwrap_or(0)))
 }
 
 /// The two words by which waiting readers and waking writers meet.
-fn of_waking(place: usize) -> bool {
+pub(super) fn of_waking(place: usize) -> bool {
     [COMMITTED_SEQ_AT, WAITERS_AT].contains(&(place as u64))
 }
 
@@ -73,11 +76,11 @@ fn of_waiting(place: usize) -> bool {
 }
 
 /// Everything but the locks, tips and places, which only writers look at.
-fn of_reading(place: usize) -> bool {
+pub(super) fn of_reading(place: usize) -> bool {
     [COMMITTED_SEQ_AT, OLDEST_SEQ_AT].contains(&(place as u64)) || place >= 4096
 }
 
-fn all(_place: usize) -> bool {
+pub(super) fn all(_place: usize) -> bool {
     true
 }
 
@@ -187,7 +190,7 @@ fn who_waits_learns_of_a_deletion_under_any_interleaving() {
 }
 
 /// A full ring, in which the next small message takes the place of the first.
-fn full_ring() -> Arc<Start> {
+pub(super) fn full_ring() -> Arc<Start> {
     Start::of(|pool| {
         put(pool, &document(1, 1, 20));
         // The rest of the ring, but for less than the next message needs.
@@ -305,6 +308,73 @@ fn death_at_any_access_of_an_append_holds_nobody_up_and_loses_nothing() {
         total += count;
         if !died {
             eprintln!("{n} places to die, {total} interleavings");
+            assert!(n > 30, "only {n} accesses");
+            break;
+        }
+    }
+}
+
+/// One process stops before access number `n` of its append, as by SIGSTOP, and another appends meanwhile: it gets in or is told Busy,
+/// and nobody takes the place of the stopped one, which goes on then.
+fn a_stop_beside_an_append(n: usize, preemptions: u32) -> (usize, bool) {
+    let start = full_ring();
+    let reached = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let came_there = reached.clone();
+    let count = explore(up_to(preemptions), move || {
+        let (world, _observing) = World::new(all, true);
+        let came_there = came_there.clone();
+        world.run(|| {
+            let (stopped, other) = (open(start.restore()), impatient(&start.path));
+            let reader = open(&start.path);
+            // Places are taken before.
+            put(&stopped, &document(5, 3, 0));
+            put(&other, &document(5, 4, 0));
+            let (tell, told) = shuttle::sync::mpsc::channel();
+            let first = process(&world, move |world| {
+                world.with_a_stop(n, told, || put(&stopped, &document(6, 1, 10)))
+            });
+            let second = process(&world, move |_| {
+                let text = document(7, 1, 10);
+                let got = other.append::<&str>(text.as_bytes(), &[], Durability::Fast);
+                // It has not begun, or has ended: then nobody is there to be told.
+                let _ = tell.send(());
+                match got {
+                    Ok(receipt) => receipt.seq.get(),
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::Busy, "{e}");
+                        put(&other, &text)
+                    }
+                }
+            });
+            let ((first, stopped), second) = (first.join().unwrap(), second.join().unwrap());
+            if stopped {
+                came_there.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            let mut seqs = [first, second];
+            seqs.sort_unstable();
+            assert_eq!(seqs, [5, 6]);
+            assert_eq!(reader.get(Seq::new(first)).unwrap().data(), document(6, 1, 10));
+            assert_eq!(reader.get(Seq::new(second)).unwrap().data(), document(7, 1, 10));
+            assert_eq!(put(&reader, "{}"), 7);
+        });
+    });
+    (count, reached.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+/// Waits for a lock no longer than a dead holder takes to be found out.
+fn impatient(path: &Path) -> Pool {
+    let options = OpenOptions::new().clock(|| Timestamp::from_nanos(1 << 60));
+    options.patience(std::time::Duration::from_millis(30)).open(path).unwrap()
+}
+
+#[test]
+fn a_writer_stopped_at_any_access_of_an_append_is_never_replaced() {
+    let mut total = 0;
+    for n in 0.. {
+        let (count, stopped) = a_stop_beside_an_append(n, 1);
+        total += count;
+        if !stopped {
+            eprintln!("{n} places to stop, {total} interleavings");
             assert!(n > 30, "only {n} accesses");
             break;
         }

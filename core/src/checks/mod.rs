@@ -6,6 +6,8 @@ mod interleavings;
 mod places;
 mod powerloss;
 mod scheduler;
+mod weak;
+mod weak_tests;
 mod world;
 
 /// A generator of numbers for tests, the same ones each time (xorshift64*).

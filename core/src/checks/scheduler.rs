@@ -1,19 +1,19 @@
 //! Every schedule of a few tasks with at most so many preemptions (context bounding, as in CHESS): nearly all errors of
 //! interleaving show with two, and their number grows with the length of the tasks to the power of that, not beyond all bounds.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
 /// The task that lets time pass, when nobody else can run: the first that the main task spawns.
 const TIMER: usize = 1;
 
-/// A depth-first walk over all schedules.
+/// A depth-first walk over all schedules, and over what else is left to choose in an execution.
 #[derive(Debug, Default)]
 pub(super) struct Bounded {
     /// None: as many as there are.
     preemptions: Option<u32>,
-    /// For each choice that was made: which, and out of how many.
-    choices: Vec<(usize, usize)>,
-    depth: usize,
+    choices: Choices,
     left: u32,
     begun: bool,
 }
@@ -22,15 +22,60 @@ impl Bounded {
     pub(super) fn new(preemptions: Option<u32>) -> Self {
         Self { preemptions, ..Self::default() }
     }
+
+    /// For what is chosen beside the schedule.
+    pub(super) fn choices(&self) -> Choices {
+        self.choices.clone()
+    }
+}
+
+/// The choices of an execution, one after the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choices(Arc<Mutex<Walk>>);
+
+#[derive(Debug, Default)]
+struct Walk {
+    /// For each choice that was made: which, and out of how many.
+    made: Vec<(usize, usize)>,
+    depth: usize,
+}
+
+impl Choices {
+    fn with<T>(&self, act: impl FnOnce(&mut Walk) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One out of so many: in the end each of them, after each way to come here.
+    pub(super) fn choose(&self, out_of: usize) -> usize {
+        if out_of == 1 {
+            return 0;
+        }
+        self.with(|walk| {
+            if walk.depth == walk.made.len() {
+                walk.made.push((0, out_of));
+            }
+            let (chosen, of) = walk.made[walk.depth];
+            assert_eq!(of, out_of, "an execution is not determined by its choices");
+            walk.depth += 1;
+            chosen
+        })
+    }
+
+    /// Goes back to the last choice that has another way. False: there is none.
+    fn next(&self) -> bool {
+        self.with(|walk| {
+            while walk.made.pop_if(|(chosen, of)| *chosen + 1 == *of).is_some() {}
+            walk.made.last_mut().map(|(chosen, _)| *chosen += 1).is_some()
+        })
+    }
 }
 
 impl Scheduler for Bounded {
     fn new_execution(&mut self) -> Option<Schedule> {
-        if std::mem::replace(&mut self.begun, true) {
-            while self.choices.pop_if(|(chosen, of)| *chosen + 1 == *of).is_some() {}
-            self.choices.last_mut()?.0 += 1;
+        if std::mem::replace(&mut self.begun, true) && !self.choices.next() {
+            return None;
         }
-        self.depth = 0;
+        self.choices.with(|walk| walk.depth = 0);
         self.left = self.preemptions.unwrap_or(u32::MAX);
         Some(Schedule::new(0))
     }
@@ -57,19 +102,11 @@ impl Scheduler for Bounded {
                 }
             }
         }
-        if tasks.len() == 1 {
-            return tasks.first().copied();
-        }
-        if self.depth == self.choices.len() {
-            self.choices.push((0, tasks.len()));
-        }
-        let (chosen, of) = self.choices[self.depth];
-        assert_eq!(of, tasks.len(), "an execution is not determined by its schedule");
-        self.depth += 1;
+        let chosen = self.choices.choose(tasks.len());
         if preempts && chosen > 0 {
             self.left -= 1;
         }
-        Some(tasks[chosen])
+        tasks.get(chosen).copied()
     }
 
     fn next_u64(&mut self) -> u64 {

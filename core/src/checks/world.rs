@@ -1,8 +1,8 @@
 //! A world for the model checker `shuttle`: processes are tasks that run one at a time, each access to shared memory is a
 //! point at which another may go on; futexes, time and death are the world's.
 //!
-//! What is explored is every order of the accesses, each of them seen by all at once. What a weaker memory may show besides
-//! is argued where the orderings stand, which name the other side that they pair with.
+//! What is explored is every order of the accesses: each of them seen by all at once, or, with a [`Memory`], by some later than by
+//! others, as far as the orderings that the code names let it be.
 
 use std::cell::{Cell as Value, RefCell};
 use std::collections::HashSet;
@@ -18,6 +18,7 @@ use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread::{self, ThreadId};
 
 use super::places::Places;
+use super::weak::Memory;
 use crate::sys::observed::{Cell, Change, Observer, Observing, observe};
 
 /// Which words are points. Accesses to others commute with all that other tasks do, or are none of the scenario's business.
@@ -37,7 +38,11 @@ pub(super) struct World {
     over: Value<bool>,
     /// Who dies, and before which of its accesses from now on.
     doomed: Value<Option<(ThreadId, usize)>>,
+    /// Who stops, before which of its accesses, and what lets it go on.
+    stopping: RefCell<Option<(ThreadId, usize, Receiver<()>)>>,
     dead: RefCell<HashSet<ThreadId>>,
+    /// None: everybody sees everything at once.
+    memory: Option<Memory>,
 }
 
 struct Sleeper {
@@ -52,6 +57,14 @@ struct Death;
 impl World {
     /// The world of one execution, and of all its tasks until the guard is dropped.
     pub(super) fn new(points: Points, time_passes: bool) -> (Rc<Self>, Observing) {
+        Self::with_memory(points, time_passes, None)
+    }
+
+    pub(super) fn with_memory(
+        points: Points,
+        time_passes: bool,
+        memory: Option<Memory>,
+    ) -> (Rc<Self>, Observing) {
         let world = Rc::new(Self {
             points,
             time_passes,
@@ -62,7 +75,9 @@ impl World {
             tick: RefCell::default(),
             over: Value::new(false),
             doomed: Value::default(),
+            stopping: RefCell::default(),
             dead: RefCell::default(),
+            memory,
         });
         (world.clone(), observe(world))
     }
@@ -106,6 +121,33 @@ impl World {
         }
     }
 
+    /// Runs what a process does, which stops before its access number `n` until it is told to go on. False: it did not come there.
+    pub(super) fn with_a_stop<T>(
+        &self,
+        n: usize,
+        go_on: Receiver<()>,
+        act: impl FnOnce() -> T,
+    ) -> (T, bool) {
+        *self.stopping.borrow_mut() = Some((thread::current().id(), n, go_on));
+        let result = act();
+        (result, self.stopping.take().is_none())
+    }
+
+    fn stop_if_told_to(&self, me: ThreadId) {
+        let mut stopping = self.stopping.borrow_mut();
+        let Some((_, n, _)) = stopping.as_mut().filter(|(who, ..)| *who == me) else { return };
+        match n.checked_sub(1) {
+            Some(left) => *n = left,
+            None => {
+                let told = stopping.take();
+                drop(stopping);
+                if let Some((_, _, go_on)) = told {
+                    go_on.recv().unwrap();
+                }
+            }
+        }
+    }
+
     /// A point for the access to `cell`. False: by a dead process.
     fn point(&self, cell: Cell<'_>) -> bool {
         match self.places.of(cell) {
@@ -128,10 +170,16 @@ impl World {
             }
             self.doomed.set(Some((doomed, n - 1)));
         }
+        self.stop_if_told_to(me);
         if switches {
             self.gate.load(Ordering::SeqCst);
         }
         true
+    }
+
+    /// Where a word of the file is remembered; the others are of one process.
+    fn remembered(&self, cell: Cell<'_>) -> Option<(&Memory, usize)> {
+        Some((self.memory.as_ref()?, self.places.of(cell)?))
     }
 
     fn sleeping_place(&self, cell: Cell<'_>) -> usize {
@@ -159,6 +207,9 @@ pub(super) fn process<T: Send + 'static>(
     world: &Rc<World>,
     act: impl FnOnce(&World) -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {
+    if let Some(memory) = &world.memory {
+        memory.start_others();
+    }
     let world = Local(world.clone());
     thread::spawn(move || act(&world))
 }
@@ -168,13 +219,19 @@ impl Observer for World {
         self.places.mapped(start, bytes);
     }
 
-    fn load(&self, cell: Cell<'_>, _order: Ordering) -> u64 {
+    fn load(&self, cell: Cell<'_>, order: Ordering) -> u64 {
         self.point(cell);
-        cell.load()
+        match self.remembered(cell) {
+            Some((memory, place)) => memory.load(place, cell.load(), order),
+            None => cell.load(),
+        }
     }
 
-    fn store(&self, cell: Cell<'_>, value: u64, _order: Ordering) {
+    fn store(&self, cell: Cell<'_>, value: u64, order: Ordering) {
         if self.point(cell) {
+            if let Some((memory, place)) = self.remembered(cell) {
+                memory.store(place, cell.load(), value, order);
+            }
             cell.store(value);
         }
     }
@@ -182,13 +239,17 @@ impl Observer for World {
     fn update(
         &self,
         cell: Cell<'_>,
-        _success: Ordering,
-        _failure: Ordering,
+        success: Ordering,
+        failure: Ordering,
         change: Change<'_>,
     ) -> Result<u64, u64> {
         let alive = self.point(cell);
-        let before = cell.load();
-        match change(before) {
+        let newest = cell.load();
+        let (before, next) = match self.remembered(cell).filter(|_| alive) {
+            Some((memory, place)) => memory.update(place, newest, success, failure, change),
+            None => (newest, change(newest)),
+        };
+        match next {
             Some(next) => {
                 if alive {
                     cell.store(next);
@@ -196,6 +257,12 @@ impl Observer for World {
                 Ok(before)
             }
             None => Err(before),
+        }
+    }
+
+    fn fence(&self, order: Ordering) {
+        if let Some(memory) = &self.memory {
+            memory.fence(order);
         }
     }
 
@@ -240,7 +307,11 @@ impl Observer for World {
     }
 
     fn system_call(&self) -> bool {
-        self.point_at(true)
+        let alive = self.point_at(true);
+        if let Some(memory) = self.memory.as_ref().filter(|_| alive) {
+            memory.system_call();
+        }
+        alive
     }
 
     fn now(&self) -> Duration {

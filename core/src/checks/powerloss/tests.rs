@@ -146,6 +146,17 @@ fn what_was_promised_beside_other_writers_survives_until_it_is_evicted() {
     eprintln!("{}, nearly whole: {:?}", large.name, judge.figures);
 }
 
+#[test]
+fn what_is_promised_of_a_ring_that_was_never_flushed_is_found_whatever_others_append_meanwhile() {
+    let mut judge = Judge::new(500);
+    let start = Start::after("a full ring without a flush", SMALLEST, &[Op::Fast(380); 20]);
+    // So that the messages beside it lie across the ends of sectors in many ways.
+    for len in (0..280).step_by(24) {
+        play(&start, &[Op::FlushBeside(len)], &mut NearlyWhole, &mut judge);
+    }
+    eprintln!("{:?}", judge.figures);
+}
+
 /// A history of many operations, with power losses among them.
 fn long_history(random: &mut Random) -> (u64, Vec<Op>) {
     let size = [SMALLEST, SMALLEST + 1000, 12_288, 20_000, 40_960][random.below(5)];
