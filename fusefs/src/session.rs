@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plasmite_core::json::{Document, DocumentStream, Failure};
-use plasmite_core::{Durability, Entry, Error, ErrorKind, Pool, Receipt, Seq};
+use plasmite_core::{Batch, Durability, Entry, Error, ErrorKind, Pool, Receipt, Seq};
 
 use crate::errno::Errno;
 use crate::lane::Patience;
@@ -28,15 +28,35 @@ impl From<Refusal> for Fail {
     }
 }
 
-/// A document that could not be appended at once.
+/// Documents of a write that are appended together.
 #[derive(Debug)]
-struct Waiting {
-    document: Document<'static>,
-    /// Where it begins in the stream.
-    start: u64,
-    /// What was in the stream before the write that it came with.
+struct Pending {
+    batch: Batch,
+    /// Where in the stream each of them begins, or what is before it.
+    starts: Vec<u64>,
+    /// How many of them were appended.
+    done: usize,
+    /// What was in the stream before the write that they came with.
     before: u64,
+    /// What stands behind them.
+    next: Behind,
 }
+
+/// What stands in a stream behind some of its documents.
+#[derive(Debug)]
+enum Behind {
+    /// It was not looked at.
+    Unknown,
+    /// Nothing that is whole.
+    Nothing,
+    /// What is refused, and where.
+    Refused(u64, Refusal),
+}
+
+/// No more bytes are appended together, so that the pool's lock is never kept for long; nor a larger part of the pool, so that a
+/// reader who keeps up is not overtaken by one write.
+const BATCH_BYTES: u64 = 64 << 10;
+const PARTS_OF_POOL: u64 = 8;
 
 /// Bytes of a session that are kept to be read back.
 const KEPT_BYTES: usize = 64 << 10;
@@ -78,8 +98,8 @@ pub(crate) struct Session {
     /// The finished document of a `.json` file, until it is closed.
     held: Option<Document<'static>>,
     refused: Refused,
-    /// The document of the last write that is still to be appended; that write is not answered yet.
-    waiting: Option<Waiting>,
+    /// The documents of the last write that are still to be appended; that write is not answered yet.
+    waiting: Option<Pending>,
     /// A `.json` file whose document was appended.
     done: bool,
     /// Processes that wrote since they last closed a descriptor.
@@ -89,6 +109,12 @@ pub(crate) struct Session {
     /// The last message, and whether the shelf knows it.
     last: Option<Seq>,
     published: bool,
+}
+
+impl Pending {
+    fn new(before: u64) -> Self {
+        Self { batch: Batch::new(), starts: Vec::new(), done: 0, before, next: Behind::Unknown }
+    }
 }
 
 impl Session {
@@ -288,7 +314,7 @@ impl Session {
     }
 
     fn write_stream(&mut self, data: &[u8], patience: Patience) -> Outcome<usize> {
-        let mut waiting = self.waiting.take();
+        let waiting = self.waiting.take();
         if waiting.is_none()
             && let Refused::Line(errno) | Refused::Rest(errno) = self.refused
         {
@@ -297,52 +323,74 @@ impl Session {
             }
             return Err(Refusal::again(errno).into());
         }
-        let before = match &waiting {
-            Some(waiting) => waiting.before,
-            None => {
-                let before = self.pushed;
-                self.push(data);
-                before
-            }
-        };
+        let mut pending = waiting.unwrap_or_else(|| {
+            let before = self.pushed;
+            self.push(data);
+            Pending::new(before)
+        });
         loop {
-            let mut good = self.stream.offset();
-            let next = match waiting.take() {
-                Some(waiting) => {
-                    good = waiting.start;
-                    Ok(Some(waiting.document))
+            self.gather(&mut pending);
+            let appended = self.append_pending(&mut pending, patience);
+            let (good, refusal) = match (appended, pending.next) {
+                (Err(error), next) if is_slow(&error, patience) => {
+                    self.waiting = Some(Pending { next, ..pending });
+                    return Err(Fail::Slow);
                 }
-                None => self.stream.next(),
-            };
-            let result = match next {
-                Ok(Some(document)) => match append(&self.pool, &document, &self.tags, patience) {
-                    Err(error) if is_slow(&error, patience) => {
-                        let document = document.into_owned();
-                        self.waiting = Some(Waiting { document, start: good, before });
-                        return Err(Fail::Slow);
-                    }
-                    done => done.map_err(|error| {
-                        Refusal::of(Errno::from(&error), &error, self.base + good)
-                    }),
-                },
-                Ok(None) => return Ok(data.len()),
-                Err(error) => Err(Refusal::of(stream_errno(&self.stream), &error, self.base)),
-            };
-            match result {
-                Ok(receipt) => self.appended(receipt.seq),
-                Err(refusal) => {
-                    self.refuse(Refused::Nothing);
-                    if good > before {
-                        // The documents before it are in. The writer tries the rest again, and gets the error.
-                        return Ok((good - before) as usize);
-                    }
-                    if !data.ends_with(b"\n") {
-                        self.refused = Refused::Line(refusal.errno);
-                    }
-                    return Err(refusal.into());
+                (Err(error), _) => {
+                    let good = pending.starts.get(pending.done).copied().unwrap_or_default();
+                    (good, Refusal::of(Errno::from(&error), &error, self.base + good))
                 }
+                (Ok(()), Behind::Refused(good, refusal)) => (good, refusal),
+                (Ok(()), Behind::Nothing) => return Ok(data.len()),
+                (Ok(()), Behind::Unknown) => {
+                    pending = Pending::new(pending.before);
+                    continue;
+                }
+            };
+            self.refuse(Refused::Nothing);
+            if good > pending.before {
+                // The documents before it are in. The writer tries the rest again, and gets the error.
+                return Ok((good - pending.before) as usize);
             }
+            if !data.ends_with(b"\n") {
+                self.refused = Refused::Line(refusal.errno);
+            }
+            return Err(refusal.into());
         }
+    }
+
+    /// Takes documents out of the stream until they are enough to be appended, or no more are there.
+    fn gather(&mut self, pending: &mut Pending) {
+        let enough = BATCH_BYTES.min(self.pool.size_bytes() / PARTS_OF_POOL);
+        while matches!(pending.next, Behind::Unknown) && (pending.batch.bytes() as u64) < enough {
+            let start = self.stream.offset();
+            let refused = |errno, error: &Error, base| {
+                Behind::Refused(start, Refusal::of(errno, error, base))
+            };
+            pending.next = match self.stream.next() {
+                Ok(None) => Behind::Nothing,
+                Ok(Some(document)) => match pending.batch.push(&document, &self.tags) {
+                    Ok(()) => {
+                        pending.starts.push(start);
+                        continue;
+                    }
+                    Err(error) => refused(Errno::from(&error), &error, self.base + start),
+                },
+                Err(error) => refused(stream_errno(&self.stream), &error, self.base),
+            };
+        }
+    }
+
+    fn append_pending(&mut self, pending: &mut Pending, patience: Patience) -> Result<(), Error> {
+        let pool = self.pool.with_patience(patience.left());
+        let rest = pending.done..pending.batch.len();
+        let mut receipts = Vec::new();
+        let appended = pool.append_prepared(&pending.batch, rest, Durability::Fast, &mut receipts);
+        pending.done += receipts.len();
+        if let Some(last) = receipts.last() {
+            self.appended(last.seq);
+        }
+        appended
     }
 
     fn push(&mut self, data: &[u8]) {
