@@ -113,12 +113,12 @@ failpoints! {
     ResizeFinished = "resize-finished";
     /// It has a temporary name.
     ResizeNamed = "resize-named";
-    /// It has the pool's name; the old file's state is not stored.
+    /// It has the pool's name, which may not be on the disk.
     ResizeRenamed = "resize-renamed";
-    /// The old file's state is stored; the new file's name may not be on the disk.
-    ResizeStateStored = "resize-state-stored";
-    /// The new file's name is on the disk; both locks are held.
+    /// The new file's name is on the disk; the old file's state is not stored.
     ResizeSynced = "resize-synced";
+    /// The old file's state is stored; both locks are held.
+    ResizeStateStored = "resize-state-stored";
     /// The locks are free; nobody who slept at the old file was woken.
     ResizeFreed = "resize-freed";
 }

@@ -39,8 +39,8 @@ impl Deed {
                 ResizeFinished,
                 ResizeNamed,
                 ResizeRenamed,
-                ResizeStateStored,
                 ResizeSynced,
+                ResizeStateStored,
                 ResizeFreed,
             ],
         }

@@ -294,6 +294,7 @@ impl Filesystem for Adapter {
         _umask: u32,
         reply: ReplyEntry,
     ) {
+        let _naming = self.tree.naming(&[parent.0]);
         answer!(reply, self.tree.mkdir(parent.0, name, mode, caller(request)), |entry| {
             reply_entry(reply, &entry)
         });
@@ -306,6 +307,7 @@ impl Filesystem for Adapter {
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.answer(self.tree.is_long_rmdir(parent.0, &name), move |tree| {
+            let _naming = tree.naming(&[parent.0]);
             answer!(reply, tree.rmdir(parent.0, &name), |()| reply.ok());
         });
     }
@@ -328,6 +330,7 @@ impl Filesystem for Adapter {
         let (parent, newparent) = (parent.0, newparent.0);
         self.append(
             move |tree, patience| {
+                let _naming = tree.naming(&[parent, newparent]);
                 tree.rename((parent, &name), (newparent, &newname), no_replace, caller, patience)
             },
             |result| reply_synced(reply, result.map(|()| None)),

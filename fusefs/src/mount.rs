@@ -208,6 +208,7 @@ fn watch_pools(tree: &Arc<Tree>, session: &BackgroundSession) {
             for name in names.iter().filter_map(|file| file.to_str()?.strip_suffix(POOL_SUFFIX)) {
                 // Only then: a directory that the kernel is told to forget has no path for those who are in it.
                 if tree.is_stale(name) {
+                    tree.wait_for_naming();
                     // The kernel may not know the name: nothing to forget.
                     let _ = notifier.inval_entry(INodeNo::ROOT, OsStr::new(name));
                 }

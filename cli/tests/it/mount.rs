@@ -194,3 +194,34 @@ fn what_can_not_be_mounted_is_told() {
     assert!(error["message"].as_str().unwrap().contains("64K"), "{error}");
     sandbox.run(&["mount"]).fails(2);
 }
+
+#[test]
+fn a_daemon_that_is_killed_while_a_pool_is_removed_and_another_goes_dies_and_lets_the_remover_go() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    sandbox.run(&["pool", "create", "other"]).ok();
+    let mut mounted = Mounted::new(&sandbox, &["env"], &[]);
+    // The kernel is to know the names.
+    for name in ["docs", "other"] {
+        fs::metadata(mounted.file(name)).unwrap();
+    }
+    // A writer that stopped in the lock: the removal waits for it in the daemon, and the kernel keeps the directory locked.
+    let mut feed = sandbox.command(&["feed", "docs", "{}"]);
+    feed.env("PLASMITE_STOP_AT", "lock-taken");
+    let writer = sandbox.start(feed);
+    let state = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    writer.wait_until(|pid| state(pid).contains(" T "));
+    let mut rmdir = Command::new("rmdir");
+    rmdir.arg(mounted.file("docs"));
+    let mut remover = sandbox.start(rmdir);
+    let waits = |pid: u32| fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap();
+    remover.wait_until(|pid| waits(pid) == "request_wait_answer");
+    // Now the daemon has to tell the kernel of a name that has gone. Where it did so at once, it has done it by then.
+    fs::remove_file(sandbox.path("pools/other.plasmite")).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    mounted.daemon.signal(Signal::KILL);
+    assert_eq!(remover.end().0, Some(1), "rmdir");
+    mounted.daemon.status();
+}

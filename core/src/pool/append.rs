@@ -223,8 +223,8 @@ impl Pool {
             _ => e.after(&format!("{count} of {all} messages were appended, up to {last}")),
         })?;
         match self.check_state() {
-            // It was committed before the pool was resized: so it is in the new file, and with that on the disk.
-            Err(_) if self.is_resized() => return Ok(()),
+            // It was committed before the pool was resized: so it is in the new file.
+            Err(_) if self.is_resized() => {}
             state => state?,
         }
         if durability == Durability::Flush {

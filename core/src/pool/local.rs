@@ -1,6 +1,7 @@
 //! What belongs to one process: its open file description, its place, and the locks between its threads.
 
 use std::fs::File;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(super) struct Local {
     /// One thread of the process at a time asks for the writer lock.
     writing: Mutex<()>,
     syncing: Mutex<()>,
+    /// This handle has synced the directory that holds the file.
+    pub(super) name_is_synced: AtomicBool,
 }
 
 impl Local {
@@ -29,6 +32,7 @@ impl Local {
             generation: fork::generation(),
             writing: Mutex::new(()),
             syncing: Mutex::new(()),
+            name_is_synced: AtomicBool::new(false),
         }
     }
 

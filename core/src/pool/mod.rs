@@ -143,7 +143,7 @@ impl Pool {
     pub fn check_alive(&self) -> Result<()> {
         self.check_state()?;
         match self.file().metadata() {
-            Ok(m) if m.nlink() == 0 => Err(self.deleted()),
+            Ok(m) if m.nlink() == 0 => Err(self.nameless()),
             Ok(m) if m.len() != self.geometry().size_bytes => Err(self.shrunk()),
             Ok(_) => Ok(()),
             Err(e) => Err(Error::io("look at the pool", self.path(), &e)),

@@ -3,8 +3,8 @@
 //! What a death leaves, step by step:
 //! 1. while the new file is filled: it has no name and vanishes; the old pool goes on.
 //! 2. once it has its temporary name: the old pool goes on, its lock is taken over. The next resize removes the file.
-//! 3. once it was renamed: the new pool is complete and on the disk. Whoever takes over the old file's lock, or looks for its name, finds out.
-//!    Whoever takes over the new file's lock goes on.
+//! 3. once it was renamed: the new pool is complete, and on the disk but for its name. Whoever takes over the old file's lock, or looks for its
+//!    name, finds out and says so in the old file. Whoever takes over the new file's lock goes on; the first sync covers the name.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use super::append::Writer;
 use super::doctor::frames::{self, Look};
 use super::live::Tip;
-use super::open::OpenOptions;
+use super::open::{OpenOptions, read_static};
 use super::rebuild::{Rebuild, dir_of};
 use super::{Info, Pool};
 use crate::error::{Error, ErrorKind, Result};
@@ -106,7 +106,23 @@ impl Pool {
         Ok(Resized { info: Pool::info(&new)?, size_before, dropped })
     }
 
-    /// True when the pool goes on in another file.
+    /// What to say of a file without a name: the pool goes on in another one if that has the pool's name and id. The resizer
+    /// may have died before it said so, which is made up for here.
+    #[cold]
+    pub(super) fn nameless(&self) -> Error {
+        let successor = files::open(self.path(), false)
+            .ok()
+            .filter(|file| read_static(file, self.path()).is_ok_and(|h| h.pool_id == self.id()));
+        let Some(successor) = successor else { return self.deleted() };
+        if self.0.read_only || files::sync_name(self.path(), &successor).is_err() {
+            return self.resized();
+        }
+        self.map().state().store(STATE_RESIZED, Ordering::Release);
+        self.resized()
+    }
+
+    /// True when the pool goes on in another file, which has all that was ever committed to this one, and is on the disk under
+    /// the pool's name.
     pub(super) fn is_resized(&self) -> bool {
         self.map().state().load(Ordering::Acquire) == STATE_RESIZED
     }
@@ -201,11 +217,16 @@ impl Pool {
                 .with_path(real)
                 .with_hint("resize it under its new name"));
         }
+        let synced = files::sync_dir(dir_of(real), new.file());
+        failpoint::pass(Failpoint::ResizeSynced);
+        if synced.is_err() {
+            // Either file may be what a power loss leaves: neither is promised any more.
+            self.map().sync_failures().fetch_add(1, Ordering::AcqRel);
+            new.map().sync_failures().fetch_add(1, Ordering::AcqRel);
+        }
         self.map().state().store(STATE_RESIZED, Ordering::Release);
         failpoint::pass(Failpoint::ResizeStateStored);
-        files::sync_dir(dir_of(real), new.file())
-            .map_err(|e| Error::io("make the new file's name survive a power loss", real, &e))?;
-        failpoint::pass(Failpoint::ResizeSynced);
+        synced.map_err(|e| Error::io("make the new file's name survive a power loss", real, &e))?;
         drop(writer);
         drop(threads);
         Ok(new)

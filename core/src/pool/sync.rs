@@ -5,6 +5,7 @@
 //! that it finds, so the message after it must not be overwritten while a newer one has been promised: that is what
 //! [`allow_eviction`] sees to.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +49,11 @@ impl Pool {
     /// Returns once `seq`, which is committed and not above the flush target, survives a power loss.
     pub(super) fn sync_up_to(&self, local: &Local, seq: Seq) -> Result<()> {
         while !self.is_safe(seq) {
-            self.check_state()?;
+            match self.check_state() {
+                // The new file has it, and is on the disk.
+                Err(_) if self.is_resized() => break,
+                state => state?,
+            }
             self.sync_once(local, || self.is_safe(seq))?;
         }
         // What the words say is worth nothing once they are not the file's any more.
@@ -81,7 +86,7 @@ impl Pool {
         // A writer stores the target before it commits: one killed in between leaves it one too high.
         let committed = map.committed().load(Ordering::Acquire);
         let covered = map.flush_target().load(Ordering::Acquire).min(committed);
-        if let Err(e) = files::sync_data(&local.file) {
+        if let Err(e) = self.sync_name_once(local).and_then(|()| files::sync_data(&local.file)) {
             // The kernel reports a lost write once and then calls the page clean (fsync(2)): no later sync can be believed.
             map.sync_failures().fetch_add(1, Ordering::AcqRel);
             return Err(sync_failed(&e.to_string()).with_path(self.path()));
@@ -91,6 +96,16 @@ impl Pool {
         failpoint::pass(Failpoint::DurableStored);
         map.persisted().fetch_max(durable_before, Ordering::AcqRel);
         failpoint::pass(Failpoint::PersistedStored);
+        Ok(())
+    }
+
+    /// Makes the pool's name survive power loss, once for each handle: who made the file, gave it another size or renamed it
+    /// may have died before that.
+    fn sync_name_once(&self, local: &Local) -> io::Result<()> {
+        if !local.name_is_synced.load(Ordering::Relaxed) {
+            files::sync_name(self.path(), &local.file)?;
+            local.name_is_synced.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -136,5 +151,22 @@ pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()
         }
         pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)
             .map_err(|e| e.after("no room could be made, and nothing was appended"))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Durability;
+
+    #[test]
+    fn what_is_resized_before_its_sync_is_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.plasmite");
+        let pool = Pool::create(&path, 64 << 10).unwrap();
+        let receipt = pool.append::<&str>(b"{}", &[], Durability::Fast).unwrap();
+        Pool::resize(&path, 128 << 10).unwrap();
+        // An error would have the caller append it again, to the new file, which has it.
+        pool.sync_up_to(pool.0.local.get().unwrap(), receipt.seq).unwrap();
     }
 }

@@ -259,6 +259,17 @@ pub(crate) fn sync_dir(dir: &Path, file: &File) -> io::Result<()> {
     }
 }
 
+/// Makes the name by which `file` was opened survive power loss, through symbolic links too.
+pub(crate) fn sync_name(path: &Path, file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    if super::observed::observer().is_some() {
+        return Ok(());
+    }
+    // It may have been renamed since; then its whole file system will do.
+    let real = std::fs::canonicalize(path).unwrap_or_default();
+    sync_dir(real.parent().unwrap_or(Path::new("")), file)
+}
+
 /// True when the file has lost its last name.
 pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() == 0)

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use plasmite_core::{Client, Durability, ErrorKind, Message, Pool, Seq};
+use plasmite_core::{Client, Durability, ErrorKind, Message, Pool, Seq, TailOptions};
 
 use crate::crash::Stepped;
 use crate::doctor::{healthy, messages};
-use crate::support::{Dir, KIB, NO_TAGS, check_document, document, put};
+use crate::support::{Dir, KIB, NO_TAGS, check_document, child, document, put};
 
 fn envelopes(path: &Path) -> Vec<String> {
     messages(path).iter().map(Message::to_json).collect()
@@ -300,7 +301,7 @@ fn resizes_and_deletions_at_once_leave_one_pool_or_none() {
 }
 
 /// The child's part: stops itself, resizes, stops again.
-pub fn resizer(path: &Path) {
+pub fn stepped_resizer(path: &Path) {
     unsafe {
         println!("@{}", libc::gettid());
         libc::ptrace(libc::PTRACE_TRACEME);
@@ -325,7 +326,7 @@ fn die(go: impl Fn(&Stepped, usize) -> bool, sizes: [u64; 2], message_len: usize
         let before = envelopes(&path);
         let now = pool.info().unwrap().size_bytes;
         let other = if now == sizes[0] { sizes[1] } else { sizes[0] };
-        let stepped = Stepped::start_as("resizer", &path, 0, other, false);
+        let stepped = Stepped::start_as("stepped_resizer", &path, 0, other, false);
         let alive = go(&stepped, at);
         stepped.kill();
         let size = fs::metadata(&path).unwrap().len();
@@ -375,4 +376,23 @@ fn death_between_the_instructions_after_the_renaming_leaves_the_new_pool_and_orp
     let [_, new] = die(instructions, [16 * KIB, 12 * KIB], 100);
     println!("{new} deaths after the renaming");
     assert!(new > 10, "{new}");
+}
+
+#[test]
+fn tails_and_writers_go_after_a_resizer_that_died_before_it_said_where() {
+    for at in ["resize-renamed", "resize-synced"] {
+        let dir = Dir::new();
+        let path = dir.path("p");
+        let pool = filled(&dir, 64 * KIB, 20);
+        let mut tail =
+            pool.tail(TailOptions { since: Some(Seq::new(21)), ..Default::default() }).unwrap();
+        let vars = [("PLASMITE_DIE_AT", at.to_owned()), ("LEN", (128 * KIB).to_string())];
+        let mut resizer = child("resizer", &path, &vars);
+        assert_eq!(resizer.wait().unwrap().signal(), Some(libc::SIGKILL), "{at}");
+        let error = pool.append(b"{}", NO_TAGS, Durability::Flush).unwrap_err();
+        assert!(error.message().contains("resized"), "{at}: {error}");
+        let new = Pool::open(&path).unwrap();
+        assert_eq!(new.append(b"{}", NO_TAGS, Durability::Flush).unwrap().seq.get(), 21);
+        assert_eq!(tail.next(None).unwrap().unwrap().seq().get(), 21, "{at}");
+    }
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use crate::attr::Ttl;
@@ -73,6 +73,7 @@ pub(crate) struct Tree {
     listings: Mutex<HashMap<u64, Arc<Listing>>>,
     next_handle: AtomicU64,
     watched: AtomicBool,
+    naming: Mutex<()>,
 }
 
 /// An open file.
@@ -111,6 +112,7 @@ impl Tree {
             listings: Mutex::default(),
             next_handle: AtomicU64::new(1),
             watched: AtomicBool::new(false),
+            naming: Mutex::default(),
         }
     }
 
@@ -132,6 +134,19 @@ impl Tree {
     /// Ends every waiting read with end of file: the mount is going away.
     pub(crate) fn close_waiters(&self) {
         self.pools.close_waiters();
+    }
+
+    /// To be held, by who makes, removes or renames something in one of these directories, until the kernel has its answer.
+    ///
+    /// The kernel keeps the root locked until then, and wants it unlocked to forget a name. A daemon that is killed in between
+    /// could not die, because its thread waits in the kernel, nor could the program that asked: see [`Tree::wait_for_naming`].
+    pub(crate) fn naming(&self, parents: &[u64]) -> Option<MutexGuard<'_, ()>> {
+        parents.contains(&Ino::Root.encode()).then(|| lock(&self.naming))
+    }
+
+    /// Waits until nobody makes, removes or renames a pool.
+    pub(crate) fn wait_for_naming(&self) {
+        drop(lock(&self.naming));
     }
 
     /// Whether somebody tells the kernel when a pool goes away.
