@@ -2,6 +2,8 @@
 
 mod budget;
 mod conformance;
+mod crates;
+mod deb;
 mod deny;
 mod fuzz;
 mod licenses;
@@ -34,11 +36,13 @@ usage: cargo xtask TASK
                earlier runs [--from FILE]
   budget       instructions of the hot paths, held against bench/budget.json [--record]
   powerloss    long random histories of a pool, cut by power losses at every moment [SECONDS, or 60]
-  packages     the SDK and the wheel, tested as users get them
+  packages     the SDK, the Debian package, the wheel and the crates, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]
   man          the manual pages, made of the definitions of --help, in a folder [DIR, or target/man]
   picture      the pictures of plasmite top in docs, taken anew
+  deb          the Debian package of all of that with manual pages, completions and a service, in target/deb [SDK, or a new one]
   wheel        the Python wheel with the command and the library in it, in target/wheel
+  crates       the crates as crates.io gets them, each built from its package, and documented as docs.rs does it
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +65,11 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "man" => man(&run::root().join("target/man")),
         Some((task, [dir])) if task == "man" && !dir.starts_with('-') => man(Path::new(dir)),
         Some((task, [])) if task == "picture" => picture::take(),
+        Some((task, [])) if task == "deb" => {
+            sdk::make(&default_sdk()).and_then(|()| deb::make(&default_sdk())).map(drop)
+        }
+        Some((task, [sdk])) if task == "deb" && !sdk.starts_with('-') => deb_of(sdk),
+        Some((task, [])) if task == "crates" => crates::build_each(),
         Some((task, [])) if task == "wheel" => {
             sdk::make(&default_sdk()).and_then(|()| python::wheel(&default_sdk())).map(drop)
         }
@@ -100,13 +109,16 @@ fn test() -> Result<(), String> {
     packages()
 }
 
-/// What users get: the SDK by C programs, the wheel by the Python tests in an environment of its own.
+/// What users get: the SDK by C programs, the Debian package in a system that has just that, the wheel by the Python tests
+/// in an environment of its own.
 fn packages() -> Result<(), String> {
     let sdk = default_sdk();
     sdk::make(&sdk)?;
     let against_it = ["test", "-p", "plasmite-ffi", "--", "--include-ignored"];
     cargo("C tests against the SDK", &against_it).env("PLASMITE_SDK_DIR", &sdk).run()?;
-    python::test_installed(&sdk)
+    deb::test(&sdk)?;
+    python::test_installed(&sdk)?;
+    crates::look()
 }
 
 fn default_sdk() -> PathBuf {
@@ -116,6 +128,11 @@ fn default_sdk() -> PathBuf {
 fn sdk_in(dir: &str) -> Result<(), String> {
     let dir = std::path::absolute(Path::new(dir)).map_err(|e| format!("{dir:?}: {e}"))?;
     sdk::make(&dir)
+}
+
+fn deb_of(sdk: &str) -> Result<(), String> {
+    let sdk = std::path::absolute(Path::new(sdk)).map_err(|e| format!("{sdk:?}: {e}"))?;
+    deb::make(&sdk).map(drop)
 }
 
 /// The kill storm, by debug builds: only they have the named steps.

@@ -37,6 +37,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("strip", "binutils"),
     ("valgrind", "valgrind"),
     ("tmux", "tmux"),
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("deb-systemd-helper", "init-system-helpers"),
+    ("lintian", "lintian"),
 ];
 
 /// Installs what is missing, as root; otherwise says what to install.

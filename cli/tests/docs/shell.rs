@@ -14,6 +14,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Comes before the exit code at the end of what a command printed.
 const END: &str = "\u{1}end ";
 
+/// Where cargo has put the command and the library that are tried, unless it is those that are installed.
+pub(crate) fn built() -> Option<&'static Path> {
+    let bin = Path::new(env!("CARGO_BIN_EXE_plasmite")).parent();
+    bin.filter(|_| std::env::var_os("PLASMITE_INSTALLED").is_none())
+}
+
 pub(crate) struct Shell {
     child: Child,
     lines: Receiver<String>,
@@ -22,18 +28,20 @@ pub(crate) struct Shell {
 impl Shell {
     /// A shell that stands in this folder, which is its home too.
     pub(crate) fn start(folder: &Path) -> Self {
-        let bin = Path::new(env!("CARGO_BIN_EXE_plasmite")).parent().unwrap();
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bindings/python/src");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = [bin.to_owned()].into_iter().chain(std::env::split_paths(&path));
         let (reader, writer) = pipe().unwrap();
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        if let Some(bin) = built() {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let paths = [bin.to_owned()].into_iter().chain(std::env::split_paths(&path));
+            let paths = std::env::join_paths(paths.collect::<Vec<PathBuf>>()).unwrap();
+            command.env("PATH", paths).env("PLASMITE_LIB_DIR", bin);
+        }
+        let child = command
             .args(["bash", "--noprofile", "--norc"])
             .current_dir(folder)
             .env("HOME", folder)
-            .env("PATH", std::env::join_paths(paths.collect::<Vec<PathBuf>>()).unwrap())
             .env("PYTHONPATH", python)
-            .env("PLASMITE_LIB_DIR", bin)
             .env("LC_ALL", "C.UTF-8")
             .env_remove("NO_COLOR")
             .stdin(Stdio::piped())
