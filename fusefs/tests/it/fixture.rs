@@ -1,5 +1,6 @@
 //! A mounted pool directory that goes away with the test, whatever happens.
 
+use std::io::{Write as _, stderr};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,11 @@ use std::time::{Duration, Instant};
 use plasmite_core::{Client, Durability, Pool};
 use plasmite_fusefs::{Mount, MountOptions, Unmounter};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than the slowest test takes on a machine that does ten other things.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A program that types on a terminal; its first lines say how.
+pub(crate) const TYPE: &str = include_str!("type.py");
 
 pub(crate) struct Fixture {
     pub(crate) root: tempfile::TempDir,
@@ -174,7 +179,7 @@ impl Drop for Running {
 pub(crate) fn wait_for(what: &str, mut test: impl FnMut() -> bool) {
     let start = Instant::now();
     while !test() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -200,7 +205,8 @@ fn watchdog(mountpoint: PathBuf) -> Sender<()> {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     std::thread::spawn(move || {
         if watch.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("test {name} hangs at {}", mountpoint.display());
+            // Not `eprintln!`: what a test prints is lost when the process aborts.
+            let _ = writeln!(stderr(), "test {name} hangs at {}", mountpoint.display());
             let _ = plasmite_fusefs::unmount(&mountpoint);
             std::process::abort();
         }

@@ -20,6 +20,7 @@ mod streams;
 mod tools_reading;
 mod tools_writing;
 mod turnover;
+mod turnover_programs;
 mod views;
 mod writing;
 mod xattrs;

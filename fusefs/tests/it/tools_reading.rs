@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plasmite_core::Seq;
 
-use crate::fixture::{Done, Fixture, append, done};
+use crate::fixture::{Done, Fixture, TYPE, append, done};
 
 const MESSAGES: u64 = 200;
 
@@ -106,6 +106,7 @@ const BY_NAME: &[Tool] = &[
     tool("test -f docs/log -a -s docs/log -a -r docs/17 -a -f docs/latest -a docs/199 -nt docs/1"),
     tool("readlink docs/first docs/latest; ls -l docs/17 | cut -d' ' -f1,5"),
     tool("file docs/log docs/17 docs/17.json docs/latest"),
+    tool("getfattr docs/log docs/1 docs/first && getfattr -m nothing -d docs/*7"),
     tool("du -b docs/17 docs/log"),
     tool("xargs -a docs/log -d '\\n' -n 1 printf '%s\\n'"),
     tool("seq 1 50 | xargs -I{} -n 1 cat docs/{}"),
@@ -338,7 +339,7 @@ fn every_program_that_walks_a_pool_gets_what_it_gets_of_a_plain_directory() {
 }
 
 /// Programs that follow a stream, and pass each line on at once.
-const FOLLOWERS: &[&str] = &[
+pub(crate) const FOLLOWERS: &[&str] = &[
     "cat docs/tail",
     "tail -s 0.02 -n +1 -f docs/log",
     "tail -s 0.02 -n +1 -F docs/log",
@@ -362,6 +363,8 @@ const FOLLOWERS: &[&str] = &[
     "python3 -uc 'import sys, json\nfor line in sys.stdin: json.loads(line); print(line, end=\"\")' < docs/tail",
     "node -e 'fs.createReadStream(\"docs/tail\").pipe(process.stdout)'",
     "node -e 'require(\"readline\").createInterface({input: fs.createReadStream(\"docs/tail\")}).on(\"line\", l => console.log(l))'",
+    "node -e 'const b = Buffer.alloc(4096), f = fs.openSync(\"docs/tail\"); for (;;) fs.writeSync(1, b.subarray(0, fs.readSync(f, b)))'",
+    "curl -sSN file://$PWD/docs/tail",
     "python3 $ROOT/poll.py select",
     "python3 $ROOT/poll.py poll",
     "python3 $ROOT/poll.py epoll",
@@ -370,7 +373,7 @@ const FOLLOWERS: &[&str] = &[
 ];
 
 /// Copies `docs/tail` to stdout without ever blocking in a read.
-const POLL: &str = r#"
+pub(crate) const POLL: &str = r#"
 import asyncio, os, select, sys
 fd = os.open('docs/tail', os.O_RDONLY | os.O_NONBLOCK)
 def copy():
@@ -400,7 +403,7 @@ fn every_program_that_follows_passes_each_line_on_at_once_and_ends_with_a_signal
         append(&pool, "{\"i\":1}");
         append(&pool, "{\"i\":2}");
         let mut running =
-            f.spawn(&format!("export OUT=$ROOT; exec timeout 40 {script} 2> $ROOT/err"));
+            f.spawn(&format!("export OUT=$ROOT; exec timeout 200 {script} 2> $ROOT/err"));
         let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
         for i in 1..=20 {
             if i > 2 {
@@ -418,4 +421,77 @@ fn every_program_that_follows_passes_each_line_on_at_once_and_ends_with_a_signal
         (!err.is_empty()).then(|| format!("{script}: {err}"))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Writes `line` where others can see it, when the pager shows what it waits for.
+const APPEND: &str = "!echo '{\"late\":1}' >> docs/in";
+
+const WAIT: &str = "!sleep 1";
+
+/// SEMANTICS: Programs read as they read files
+#[test]
+fn a_pager_on_a_terminal_shows_the_end_follows_and_is_left_by_its_keys() {
+    let f = with_twin();
+    fs::write(f.root.path().join("type.py"), TYPE).unwrap();
+    for (program, keys) in [
+        ("less +F docs/log", vec!["Waiting for data", APPEND, "\"late\":1", "\x03", "END", "q"]),
+        (
+            "less docs/log",
+            vec!["\"i\":5,", "G", "END", APPEND, "", "F", "\"late\":1", "\x03", "END", "q"],
+        ),
+        (
+            "less docs/log",
+            vec!["\"seq\":1,", "/\"i\":150\n", "\"seq\":150,", "?\"i\":9,\n", "\"seq\":9,", "q"],
+        ),
+        ("less docs/17", vec!["\"i\":17,", "q"]),
+        // An endless file: it waits until it is interrupted, as for a pipe.
+        ("less docs/tail", vec!["\"i\":5,", " ", "\"i\":30,", "q"]),
+        (
+            "less docs/tail",
+            vec!["\"i\":5,", "G", "", WAIT, "", "\x03", "", WAIT, "", "\x03", "", "q"],
+        ),
+        ("more docs/log", vec!["More", " ", "More", "q"]),
+        ("view -u NONE docs/log", vec!["\"i\":1,", "G", "\"i\":2", ":q\n"]),
+    ] {
+        let mut command = Command::new("python3");
+        command.arg(f.root.path().join("type.py")).arg(program).args(&keys);
+        let done = done(command_in(command, &f.mnt()));
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{program} {keys:?}");
+    }
+}
+
+fn command_in(mut command: Command, dir: &Path) -> Command {
+    command.current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+/// SEMANTICS: Messages have extended attributes
+#[test]
+fn getfattr_tells_what_it_tells_of_a_plain_file_that_has_the_same_attributes() {
+    let f = with_twin();
+    let message = f.pool().get(Seq::new(17)).unwrap();
+    for (name, value) in
+        [("seq", "17".to_owned()), ("time", message.time().to_string()), ("tags", "[]".to_owned())]
+    {
+        let mut command = Command::new("setfattr");
+        command.args(["-n", &format!("user.plasmite.{name}"), "-v", &value, "17"]);
+        if done(command_in(command, &f.root.path().join("twin/named/docs"))).code != Some(0) {
+            eprintln!("skipped: the file system of temporary files has no extended attributes");
+            return;
+        }
+    }
+    for script in [
+        "getfattr docs/17 | sort",
+        "getfattr -d docs/17 | sort",
+        "getfattr -d -m user.plasmite docs/17 | sort",
+        "getfattr -de hex docs/17 | sort",
+        "getfattr --only-values -n user.plasmite.seq docs/17",
+        "cd docs && getfattr -h -n user.plasmite.time 17",
+    ] {
+        assert_eq!(complaint(f.root.path(), &tool(script), "named"), None);
+    }
+    assert_eq!(
+        complaint(f.root.path(), &tells(1, "getfattr -n user.none docs/17 2> /dev/null"), "named"),
+        None
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::fixture::{Fixture, read};
+use crate::fixture::{Fixture, TYPE, read};
 
 /// What is in the source file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,9 @@ const TOOLS: &[Tool] = &[
         "mkdir $ROOT/tar && cp $SRC $ROOT/tar/${T#docs/} && tar cf - -C $ROOT/tar . | tar xf - -C docs",
     ),
     tool("sponge", "sponge $T < $SRC"),
+    // It makes the name up from a prefix, a letter and a suffix.
+    tool("split", "split -l 99 -a 1 --additional-suffix=${T#docs/t} $SRC docs/t"),
+    tool("split -b", "split -b 1M -a 1 --additional-suffix=${T#docs/t} - docs/t < $SRC"),
     tool(
         "python open",
         "python3 -c 'import os; f = open(os.environ[\"T\"], \"w\"); f.write(open(os.environ[\"SRC\"]).read()); f.close()'",
@@ -240,39 +243,6 @@ const TOOLS: &[Tool] = &[
     )
     .words("Error writing"),
 ];
-
-/// Runs a program on a terminal: `type.py PROGRAM [EXPRESSION KEYS]...` types the keys when the screen shows the expression.
-/// What the last one matched, if it is of an error, is printed, and fails.
-const TYPE: &str = r#"
-import fcntl, os, pty, re, select, struct, sys, termios, time
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-    os.environ['TERM'] = 'xterm'
-    os.execvp('sh', ['sh', '-c', 'exec ' + sys.argv[1]])
-steps = list(zip(sys.argv[2::2], sys.argv[3::2]))
-seen, failed, end = '', '', time.time() + 30
-while time.time() < end:
-    if select.select([fd], [], [], 0.1)[0]:
-        try:
-            seen += os.read(fd, 65536).decode(errors='replace')
-        except OSError:
-            break
-    match = re.search(steps[0][0], seen) if steps else None
-    if match:
-        expression, keys = steps.pop(0)
-        if 'E' in expression and ('rror' in expression or '0-9' in expression):
-            failed = match.group(0)
-        seen = ''
-        os.write(fd, keys.replace('\n', '\r').encode())
-else:
-    os.kill(pid, 9)
-    failed = 'stuck at ' + repr(steps) + ' with ' + repr(seen)
-status = os.waitpid(pid, 0)[1]
-if failed:
-    print(failed, file=sys.stderr)
-sys.exit(1 if failed else os.waitstatus_to_exitcode(status))
-"#;
 
 /// What goes wrong, of one program with one input; empty when all is right.
 fn complaint(f: &Fixture, tool: &Tool, input: Input, stream: bool) -> Vec<String> {
@@ -414,7 +384,7 @@ os.write(fd, b'{\"a\":'); os.write(fd, b'1}')
 print(os.pread(fd, 100, 0), os.fstat(fd).st_size in (0, 7), os.lseek(fd, 0, os.SEEK_CUR))
 with open('docs/f.json', 'r+b') as f:
     try: mmap.mmap(f.fileno(), 0)
-    except OSError as e: print('mmap', name(e))
+    except OSError as e: print('mmap', name(e), e.strerror)
 os.fsync(fd); os.fdatasync(fd); os.fchmod(fd, 0o600); os.utime(fd); os.close(fd)
 fd = os.open('docs/h.json', os.O_WRONLY | os.O_CREAT)
 print(os.pwrite(fd, b'1}', 5), os.writev(fd, [b' ', b' ']))
@@ -423,7 +393,7 @@ print(os.pwrite(fd, b'1}', 5), os.writev(fd, [b' ', b' ']))
     let done = f.sh("python3 $ROOT/s.py");
     assert_eq!(
         done.out,
-        "excl EEXIST\nmissing ENOENT\ndirectory ENOTDIR\nb'{\"a\":1}' True 7\nmmap ENODEV\n"
+        "excl EEXIST\nmissing ENOENT\ndirectory ENOTDIR\nb'{\"a\":1}' True 7\nmmap ENODEV No such device\n"
     );
     assert!(done.err.contains("Invalid argument"), "what begins with 1}} is no object: {done:?}");
     assert_eq!(f.data().len(), 13);

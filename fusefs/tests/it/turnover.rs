@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::fixture::{Done, Fixture, append, wait_for};
 
 /// Appends `{"i":SEQ,…}` until it is dropped.
-struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,8 +39,14 @@ impl Writer {
         Self { stop, thread: Some(thread) }
     }
 
-    fn full_speed(f: &Fixture) -> Self {
+    pub(crate) fn full_speed(f: &Fixture) -> Self {
         Self::start(f, 1000, Duration::ZERO)
+    }
+
+    /// A writer to whose last message programs come: one comes to the end of a growing file only if it is faster than what makes
+    /// it grow.
+    pub(crate) fn paced(f: &Fixture) -> Self {
+        Self::start(f, 20, Duration::from_millis(10))
     }
 }
 
@@ -54,7 +60,7 @@ impl Drop for Writer {
 }
 
 /// The seqs of whole lines; what is wrong with the first that is not whole.
-fn seqs(text: &str) -> Result<Vec<u64>, String> {
+pub(crate) fn seqs(text: &str) -> Result<Vec<u64>, String> {
     let whole = |line: &str| {
         let seq: u64 = line.strip_prefix("{\"seq\":")?.split(',').next()?.parse().ok()?;
         let data =
@@ -68,7 +74,7 @@ fn seqs(text: &str) -> Result<Vec<u64>, String> {
 }
 
 /// Without what those find who look back at lines that are gone.
-fn without_blanks(text: &str) -> String {
+pub(crate) fn without_blanks(text: &str) -> String {
     text.split_inclusive('\n').filter(|line| !line.trim().is_empty()).collect()
 }
 
@@ -92,16 +98,16 @@ const READERS: &[&str] = &[
     "node -e 'fs.createReadStream(\"docs/log\").pipe(process.stdout)'",
 ];
 
-fn run(f: &Fixture, script: &str) -> Done {
+pub(crate) fn run(f: &Fixture, script: &str) -> Done {
     let out = tempfile::tempdir_in(f.root.path()).unwrap();
     f.sh(&format!(
-        "export OUT={}; exec timeout 30 bash -c {}",
+        "export OUT={}; exec timeout 120 bash -c {}",
         out.path().display(),
         quoted(script)
     ))
 }
 
-fn quoted(script: &str) -> String {
+pub(crate) fn quoted(script: &str) -> String {
     format!("'{}'", script.replace('\'', "'\\''"))
 }
 
@@ -109,8 +115,7 @@ fn quoted(script: &str) -> String {
 #[test]
 fn every_program_reads_whole_lines_of_a_log_that_turns_over_and_comes_to_its_end() {
     let f = Fixture::sized(64 << 10);
-    // Paced: a program comes to the end of a growing file only if it is faster than what makes it grow.
-    let _writer = Writer::start(&f, 20, Duration::from_millis(10));
+    let _writer = Writer::paced(&f);
     let mut wrong = Vec::new();
     for script in READERS {
         let done = run(&f, script);
