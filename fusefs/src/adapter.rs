@@ -201,6 +201,8 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ATOMIC_O_TRUNC,
+            // Not FUSE_DIRECT_IO_ALLOW_MMAP: it would let `log` be mapped shared, but what is written too, and what is stored into
+            // a mapping comes at any time, in pages, from nobody who could be told of an error.
         ] {
             // An older kernel does without.
             let _ = config.add_capabilities(wanted);

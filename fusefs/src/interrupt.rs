@@ -10,7 +10,6 @@
 //! state D, or when nobody listens, a thread looks at the signals pending for the reader. A library that hands INTERRUPT on
 //! replaces this file.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 
+use crate::numbers::ByNumber;
 use crate::procs;
 use crate::sync::{lock, small_thread};
 
@@ -49,9 +49,9 @@ pub(crate) struct Interrupts {
 
 #[derive(Default)]
 struct State {
-    watched: HashMap<u64, Watched>,
+    watched: ByNumber<u64, Watched>,
     /// Ids of reads by the kernel's numbers for them.
-    requests: HashMap<u64, u64>,
+    requests: ByNumber<u64, u64>,
     running: bool,
 }
 

@@ -25,6 +25,7 @@ mod lane;
 mod mount;
 mod mountinfo;
 mod names;
+mod numbers;
 mod place;
 mod pools;
 mod procs;

@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::ino::{DirId, Fixed, MAX_DIR_ID};
 use crate::interrupt::Interrupts;
 use crate::lane::Lane;
+use crate::numbers::ByNumber;
 use crate::rejections::Rejections;
 use crate::sync::{lock, read, write};
 use crate::syncs::Syncs;
@@ -96,6 +97,11 @@ impl PoolDir {
         read(&self.place).path.clone()
     }
 
+    /// Whether this process may read the pool file, or write to it, by the file system's own judgement.
+    pub(crate) fn may_access(&self, write: bool) -> bool {
+        sys::may_access(&read(&self.place).path, write)
+    }
+
     /// The open pool; opened when it was not.
     pub(crate) fn pool(&self) -> Reply<Pool> {
         let mut slot = lock(&self.slot);
@@ -138,7 +144,7 @@ impl PoolDir {
 
     /// The pool file's metadata. ESTALE when the file is gone or is another one.
     pub(crate) fn metadata(&self) -> Reply<Metadata> {
-        let meta = std::fs::metadata(self.path()).map_err(|_| Errno::ESTALE)?;
+        let meta = std::fs::metadata(&read(&self.place).path).map_err(|_| Errno::ESTALE)?;
         if Identity::of(&meta) == self.identity { Ok(meta) } else { Err(Errno::ESTALE) }
     }
 
@@ -233,7 +239,7 @@ pub(crate) struct Pools {
 
 #[derive(Default)]
 struct Table {
-    by_id: HashMap<DirId, Arc<View>>,
+    by_id: ByNumber<DirId, Arc<View>>,
     /// Each pool's own directory.
     by_name: HashMap<String, Arc<View>>,
     /// Directories in these, by the inode number of the one that they are in.

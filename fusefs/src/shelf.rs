@@ -13,6 +13,7 @@ use plasmite_core::Seq;
 use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
 use crate::ino::{DirId, next_node};
+use crate::numbers::ByNumber;
 use crate::sync::lock;
 
 /// Names that are kept at most, drafts not counted.
@@ -85,8 +86,8 @@ pub(crate) struct Shelf {
 
 #[derive(Debug, Default)]
 struct State {
-    nodes: HashMap<u64, Node>,
-    names: HashMap<(DirId, OsString), u64>,
+    nodes: ByNumber<u64, Node>,
+    names: Names,
     /// Bytes of all drafts.
     draft_bytes: usize,
     /// Bytes of all delivered content.
@@ -96,14 +97,7 @@ struct State {
 impl Shelf {
     /// The node of a name.
     pub(crate) fn find(&self, dir: DirId, name: &OsStr) -> Option<u64> {
-        let mut state = lock(&self.state);
-        let number = *state.names.get(&(dir, name.to_owned()))?;
-        let expired = state.nodes.get(&number).is_none_or(Node::is_expired);
-        if expired {
-            state.drop_name(dir, name);
-            return None;
-        }
-        Some(number)
+        lock(&self.state).find(dir, name)
     }
 
     /// True when names are kept in this directory.
@@ -111,12 +105,12 @@ impl Shelf {
         lock(&self.state).nodes.values().any(|node| node.dir == dir)
     }
 
-    /// The node of a name, made if it is not there.
-    pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, maker: Owner) -> u64 {
-        if let Some(number) = self.find(dir, name) {
-            return number;
-        }
+    /// The node of a name, made if it is not there; whether it was.
+    pub(crate) fn find_or_create(&self, dir: DirId, name: &OsStr, maker: Owner) -> (u64, bool) {
         let mut state = lock(&self.state);
+        if let Some(number) = state.find(dir, name) {
+            return (number, true);
+        }
         let number = next_node();
         let node = Node {
             dir,
@@ -131,9 +125,9 @@ impl Shelf {
             used: Instant::now(),
         };
         state.nodes.insert(number, node);
-        state.names.insert((dir, name.to_owned()), number);
+        state.names.insert(dir, name.to_owned(), number);
         state.trim();
-        number
+        (number, false)
     }
 
     /// Looks at a node. ESTALE when it was dropped.
@@ -268,9 +262,9 @@ impl Shelf {
         let old = node.name.clone().map(|old| (node.dir, old));
         state.drop_name(dir, name);
         if let Some(old) = old {
-            state.names.remove(&old);
+            state.names.remove(old.0, &old.1);
         }
-        state.names.insert((dir, name.to_owned()), number);
+        state.names.insert(dir, name.to_owned(), number);
         if let Some(node) = state.nodes.get_mut(&number) {
             (node.dir, node.name) = (dir, Some(name.to_owned()));
         }
@@ -291,7 +285,44 @@ impl Node {
     }
 }
 
+/// Nodes by directory and name. A directory without names is not in it.
+#[derive(Debug, Default)]
+struct Names(ByNumber<DirId, HashMap<OsString, u64>>);
+
+impl Names {
+    fn get(&self, dir: DirId, name: &OsStr) -> Option<u64> {
+        self.0.get(&dir)?.get(name).copied()
+    }
+
+    fn insert(&mut self, dir: DirId, name: OsString, number: u64) {
+        self.0.entry(dir).or_default().insert(name, number);
+    }
+
+    fn remove(&mut self, dir: DirId, name: &OsStr) -> Option<u64> {
+        let names = self.0.get_mut(&dir)?;
+        let number = names.remove(name);
+        if names.is_empty() {
+            self.0.remove(&dir);
+        }
+        number
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.values().map(HashMap::len).sum()
+    }
+}
+
 impl State {
+    fn find(&mut self, dir: DirId, name: &OsStr) -> Option<u64> {
+        let number = self.names.get(dir, name)?;
+        if self.nodes.get(&number).is_none_or(Node::is_expired) {
+            self.drop_name(dir, name);
+            return None;
+        }
+        Some(number)
+    }
+
     fn make_empty(&mut self, number: u64, draft: bool) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let bytes = if node.draft { &mut self.draft_bytes } else { &mut self.kept_bytes };
@@ -301,7 +332,7 @@ impl State {
     }
 
     fn drop_name(&mut self, dir: DirId, name: &OsStr) {
-        let Some(number) = self.names.remove(&(dir, name.to_owned())) else { return };
+        let Some(number) = self.names.remove(dir, name) else { return };
         if let Some(node) = self.nodes.get_mut(&number) {
             node.name = None;
             if node.open == 0 {
@@ -313,7 +344,7 @@ impl State {
     fn drop_node(&mut self, number: u64) {
         self.make_empty(number, false);
         if let Some(Node { dir, name: Some(name), .. }) = self.nodes.remove(&number) {
-            self.names.remove(&(dir, name));
+            self.names.remove(dir, &name);
         }
     }
 
@@ -376,7 +407,7 @@ mod tests {
     fn only_so_many_names_are_kept_and_the_newest_ones() {
         let shelf = Shelf::default();
         for i in 0..1000 {
-            let node = shelf.find_or_create(1, &name(i), MAKER);
+            let node = shelf.find_or_create(1, &name(i), MAKER).0;
             shelf.deliver(node, Some(vec![b'x'; 8192]), Seq::new(i as u64 + 1));
         }
         assert!(shelf.find(1, &name(0)).is_none());
@@ -391,7 +422,7 @@ mod tests {
     #[test]
     fn a_removed_name_lives_on_for_its_descriptors() {
         let shelf = Shelf::default();
-        let node = shelf.find_or_create(1, &name(1), MAKER);
+        let node = shelf.find_or_create(1, &name(1), MAKER).0;
         shelf.open(node).expect("open");
         shelf.unlink(1, &name(1)).expect("unlink");
         assert!(shelf.find(1, &name(1)).is_none());
@@ -404,7 +435,7 @@ mod tests {
     #[test]
     fn drafts_are_written_at_offsets_and_bounded() {
         let shelf = Shelf::default();
-        let node = shelf.find_or_create(1, OsStr::new(".x"), MAKER);
+        let node = shelf.find_or_create(1, OsStr::new(".x"), MAKER).0;
         shelf.reset(node, true);
         shelf.write_draft(node, Some(2), b"cd", 100).expect("write");
         shelf.write_draft(node, Some(0), b"ab", 100).expect("write");
@@ -421,7 +452,7 @@ mod tests {
     fn closed_drafts_are_bounded() {
         let shelf = Shelf::default();
         let draft = |i: usize| {
-            let node = shelf.find_or_create(1, OsStr::new(&format!(".d{i}")), MAKER);
+            let node = shelf.find_or_create(1, OsStr::new(&format!(".d{i}")), MAKER).0;
             shelf.reset(node, true);
             shelf.open(node).expect("open");
             shelf.write_draft(node, None, b"draft", 100).expect("write");
@@ -440,8 +471,8 @@ mod tests {
     #[test]
     fn rename_replaces_what_has_the_name() {
         let shelf = Shelf::default();
-        let a = shelf.find_or_create(1, OsStr::new("a"), MAKER);
-        let b = shelf.find_or_create(2, OsStr::new("b"), MAKER);
+        let a = shelf.find_or_create(1, OsStr::new("a"), MAKER).0;
+        let b = shelf.find_or_create(2, OsStr::new("b"), MAKER).0;
         shelf.rename(a, 2, OsStr::new("b")).expect("rename");
         assert_eq!(shelf.find(2, OsStr::new("b")), Some(a));
         assert_eq!(shelf.find(1, OsStr::new("a")), None);

@@ -3,8 +3,6 @@
 //! There every caller is the user of this process, so this process' own rights decide. A pool that is open already, or
 //! pages that the kernel keeps, are no way around them.
 
-use std::path::Path;
-
 use super::Tree;
 use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
@@ -24,18 +22,28 @@ impl Tree {
     /// The pool's owner, when the pool is there and the caller may do that; otherwise ESTALE or EACCES.
     pub(super) fn permit(&self, dir: &PoolDir, want: Want) -> Reply<Owner> {
         let owner = Owner::of(&dir.metadata()?);
-        if !self.settings.shared && !permits(owner, &dir.path(), want) {
-            return Err(Errno::EACCES);
+        if self.settings.shared || permits(owner, dir, want) {
+            Ok(owner)
+        } else {
+            Err(Errno::EACCES)
         }
-        Ok(owner)
+    }
+
+    /// The same for one who looks for something that is not there: who is in a directory whose pool has gone learns nothing else.
+    pub(super) fn permit_looking(&self, dir: &PoolDir) -> Reply<()> {
+        if self.settings.shared || permits(dir.owner()?, dir, Want::Read) {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
     }
 }
 
-fn permits(owner: Owner, path: &Path, want: Want) -> bool {
+fn permits(owner: Owner, dir: &PoolDir, want: Want) -> bool {
     let bit = if want == Want::Read { 0o400 } else { 0o200 };
     if owner.uid == sys::euid() && owner.mode & bit != 0 {
         return true;
     }
     // Groups, access lists, and whether root may ignore modes, as it may not in every container: the system knows.
-    sys::may_access(path, want == Want::Write)
+    dir.may_access(want == Want::Write)
 }

@@ -76,11 +76,21 @@ impl Tree {
     }
 
     pub(super) fn lookup_in(&self, dir: &Arc<View>, name: &OsStr) -> Reply<Entry> {
+        let meaning = dir.meaning(name);
+        let node = match meaning {
+            Meaning::Writable(_) => self.shelf.find(dir.id, name),
+            _ => None,
+        };
+        if node.is_none() && matches!(meaning, Meaning::Writable(_)) {
+            self.permit_looking(dir)?;
+            // One that is damaged fails whatever one looks for.
+            dir.pool()?;
+            return Err(Errno::ENOENT);
+        }
         // The kernel may not have asked for the pool's own name for a while.
         let owner = self.permit(dir, Want::Read)?;
         let pool = dir.pool()?;
         let fixed = |what| dir.ino(what);
-        let meaning = dir.meaning(name);
         let (ino, ttl) = match meaning {
             Meaning::Message(seq) | Meaning::Data(seq) => {
                 let message = pool.get(seq)?;
@@ -102,10 +112,7 @@ impl Tree {
             Meaning::Log => return self.text_entry(dir, Fixed::Log),
             Meaning::Errors => return self.text_entry(dir, Fixed::Errors),
             Meaning::Reserved => return Err(Errno::ENOENT),
-            Meaning::Writable(_) => {
-                let node = self.shelf.find(dir.id, name).ok_or(Errno::ENOENT)?;
-                (Ino::Node(dir.id, node), Ttl::WRITTEN)
-            }
+            Meaning::Writable(_) => (Ino::Node(dir.id, node.ok_or(Errno::ENOENT)?), Ttl::WRITTEN),
         };
         Ok(Entry { attr: self.attr(ino)?, ttl })
     }

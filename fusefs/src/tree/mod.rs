@@ -24,6 +24,7 @@ use crate::attr::Ttl;
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino, full_seq};
 use crate::names::Meaning;
+use crate::numbers::ByNumber;
 use crate::pools::{Pools, View};
 use crate::shelf::Shelf;
 use crate::sync::{lock, read, write};
@@ -69,7 +70,7 @@ pub(crate) struct Tree {
     pools: Arc<Pools>,
     shelf: Shelf,
     settings: Settings,
-    files: std::sync::RwLock<HashMap<u64, Arc<OpenFile>>>,
+    files: std::sync::RwLock<ByNumber<u64, Arc<OpenFile>>>,
     listings: Mutex<HashMap<u64, Arc<Listing>>>,
     next_handle: AtomicU64,
     watched: AtomicBool,

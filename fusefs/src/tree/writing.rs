@@ -29,8 +29,8 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<(Entry, Opened)> {
-        let Made { dir, node, owner } = self.make_node(parent, name, mode, caller)?;
-        let opened = self.open_permitted(Arc::clone(&dir), node, flags, caller)?;
+        let Made { dir, node, sort, owner } = self.make_node(parent, name, mode, caller)?;
+        let opened = self.open_permitted(Arc::clone(&dir), (node, sort), flags, caller)?;
         Ok((self.new_entry(&dir, node, owner)?, opened))
     }
 
@@ -45,7 +45,7 @@ impl Tree {
         if mode & libc::S_IFMT != libc::S_IFREG {
             return Err(Errno::EPERM);
         }
-        let Made { dir, node, owner } = self.make_node(parent, name, mode, caller)?;
+        let Made { dir, node, owner, .. } = self.make_node(parent, name, mode, caller)?;
         self.new_entry(&dir, node, owner)
     }
 
@@ -54,13 +54,12 @@ impl Tree {
         let dir = self.pools.by_id(id)?;
         let Meaning::Writable(sort) = dir.meaning(name) else { return Err(Errno::EPERM) };
         let owner = self.permit(&dir, Want::Write)?;
-        let known = self.shelf.find(id, name);
         let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
-        let node = known.unwrap_or_else(|| self.shelf.find_or_create(id, name, maker));
-        if known.is_none() && sort == Sort::Draft {
+        let (node, known) = self.shelf.find_or_create(id, name, maker);
+        if !known && sort == Sort::Draft {
             self.shelf.reset(node, true);
         }
-        Ok(Made { dir, node, owner })
+        Ok(Made { dir, node, sort, owner })
     }
 
     /// Opens a written name.
@@ -74,23 +73,22 @@ impl Tree {
         if flags & libc::O_ACCMODE != libc::O_RDONLY {
             self.permit(&dir, Want::Write)?;
         }
-        self.open_permitted(dir, node, flags, caller)
+        let name = self.shelf.with(node, |n| n.name.clone())?;
+        let Some(Meaning::Writable(sort)) = name.as_deref().map(|name| dir.meaning(name)) else {
+            return Err(Errno::ESTALE);
+        };
+        self.open_permitted(dir, (node, sort), flags, caller)
     }
 
     /// Opens a written name for one who may write to the pool, or who only reads.
     fn open_permitted(
         &self,
         dir: Arc<View>,
-        node: u64,
+        (node, sort): (u64, Sort),
         flags: i32,
         caller: Caller,
     ) -> Reply<Opened> {
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
-        let name = self.shelf.with(node, |n| n.name.clone())?;
-        let sort = match name.as_deref().map(|name| dir.meaning(name)) {
-            Some(Meaning::Writable(sort)) => sort,
-            _ => return Err(Errno::ESTALE),
-        };
         let pool = dir.pool()?;
         if writes {
             // A shell does not look at a failing close: a pool that is damaged is to fail here.
@@ -281,6 +279,7 @@ impl Tree {
 struct Made {
     dir: Arc<View>,
     node: u64,
+    sort: Sort,
     owner: Owner,
 }
 

@@ -106,7 +106,7 @@ const BY_NAME: &[Tool] = &[
     tool("test -f docs/log -a -s docs/log -a -r docs/17 -a -f docs/latest -a docs/199 -nt docs/1"),
     tool("readlink docs/first docs/latest; ls -l docs/17 | cut -d' ' -f1,5"),
     tool("file docs/log docs/17 docs/17.json docs/latest"),
-    tool("getfattr docs/log docs/1 docs/first && getfattr -m nothing -d docs/*7"),
+    tool("getfattr docs/log && getfattr -m nothing -d docs/1 docs/17"),
     tool("du -b docs/17 docs/log"),
     tool("xargs -a docs/log -d '\\n' -n 1 printf '%s\\n'"),
     tool("seq 1 50 | xargs -I{} -n 1 cat docs/{}"),
