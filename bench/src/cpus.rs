@@ -42,6 +42,23 @@ impl Cpus {
     }
 }
 
+/// Has this process and every thread of these run on one CPU while `work` is done.
+pub(crate) fn together(processes: &[u32], work: impl FnOnce()) {
+    let one = Cpus::one();
+    let keep_all_to = |set: &libc::cpu_set_t| {
+        keep_to(set);
+        let tasks = processes.iter().map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")));
+        for task in tasks.flat_map(Result::unwrap) {
+            let thread = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            // One that has ended meanwhile needs no place.
+            let _ = keep(thread, set);
+        }
+    };
+    keep_all_to(&set_of(one.here));
+    work();
+    keep_all_to(&one.allowed);
+}
+
 fn allowed() -> libc::cpu_set_t {
     // SAFETY: a set of bits, for which zeros are good; the call writes no more than its size.
     unsafe {
@@ -66,6 +83,11 @@ fn set_of(cpu: usize) -> libc::cpu_set_t {
 }
 
 fn keep_to(set: &libc::cpu_set_t) {
+    assert!(keep(0, set), "this thread can't be given a CPU");
+}
+
+/// Gives a thread, 0 for this one, its CPUs.
+fn keep(thread: i32, set: &libc::cpu_set_t) -> bool {
     // SAFETY: the set lives through the call, which reads it.
-    assert_eq!(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) }, 0);
+    unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), set) == 0 }
 }

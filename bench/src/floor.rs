@@ -30,7 +30,7 @@ const IN: INodeNo = INodeNo(3);
 const STREAM: INodeNo = INodeNo(4);
 /// Has something when the bell rings.
 const TAIL: INodeNo = INodeNo(5);
-/// The first of the files that are created, and of those whose names are numbers.
+/// The first of the files that are created, each of which the kernel has to make an inode for, and of those whose names are numbers.
 const CREATED: INodeNo = INodeNo(6);
 const MESSAGES: u64 = 1 << 32;
 
@@ -67,7 +67,11 @@ fn path(mountpoint: &Path) -> PathBuf {
 pub(crate) fn serve(mountpoint: &Path) {
     std::fs::create_dir_all(mountpoint).unwrap();
     let waiting = Arc::new(Mutex::new(VecDeque::new()));
-    let floor = Floor { waiting: Arc::clone(&waiting), zeros: vec![b' '; 1 << 20] };
+    let floor = Floor {
+        waiting: Arc::clone(&waiting),
+        zeros: vec![b' '; 1 << 20],
+        created: AtomicU64::new(0),
+    };
     let bell = mountpoint.to_owned();
     std::thread::spawn(move || answer(&Bell::of(&bell), &waiting));
     let mut config = Config::default();
@@ -95,6 +99,7 @@ fn answer(bell: &Bell, waiting: &Mutex<VecDeque<ReplyData>>) {
 struct Floor {
     waiting: Arc<Mutex<VecDeque<ReplyData>>>,
     zeros: Vec<u8>,
+    created: AtomicU64,
 }
 
 fn attr(ino: INodeNo) -> FileAttr {
@@ -169,7 +174,8 @@ impl Filesystem for Floor {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.created(&TTL, &attr(CREATED), GENERATION, FileHandle(0), flags(CREATED));
+        let ino = INodeNo(CREATED.0 + self.created.fetch_add(1, Ordering::Relaxed));
+        reply.created(&TTL, &attr(ino), GENERATION, FileHandle(0), flags(ino));
     }
 
     fn read(

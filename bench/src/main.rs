@@ -8,6 +8,7 @@ mod command;
 mod count;
 mod cpus;
 mod floor;
+mod interrupts;
 mod json;
 mod limits;
 mod mount;

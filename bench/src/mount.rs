@@ -67,7 +67,7 @@ impl Daemon {
         Self { child }
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 }

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
 
+use crate::cpus;
 use crate::floor::Bell;
+use crate::interrupts;
 use crate::limits::{each, monotonic_ns};
 use crate::mount::Daemon;
 use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
@@ -68,7 +70,7 @@ struct Side {
     line: File,
     /// What is read without end.
     stream: &'static str,
-    _daemon: Daemon,
+    daemon: Daemon,
 }
 
 impl Side {
@@ -80,7 +82,7 @@ impl Side {
         }
         let line = File::options().append(true).open(docs.join("in"));
         let line = line.or_else(|_| File::create(docs.join("in"))).unwrap();
-        Self { docs, line, stream, _daemon: daemon }
+        Self { docs, line, stream, daemon }
     }
 }
 
@@ -177,7 +179,8 @@ impl Mounts {
         });
     }
 
-    /// Notes a round of mount, floor and engine, which do `count` of it each, by turns.
+    /// Notes a round of mount, floor and engine, which do `count` of it each, by turns; all on one CPU, since a request takes many
+    /// times longer between two, and which it is changes from turn to turn.
     fn row(
         &self,
         bench: &mut Bench,
@@ -188,16 +191,18 @@ impl Mounts {
     ) {
         let per_turn = (count / TURNS).max(1);
         let mut ns = [0.0; 3];
-        for turn in 0..TURNS {
-            let mut timed = |which: usize, work: &mut dyn FnMut(u64)| {
-                let start = Instant::now();
-                (turn * per_turn..(turn + 1) * per_turn).for_each(work);
-                ns[which] += each(start, per_turn) / TURNS as f64;
-            };
-            timed(0, &mut |n| file(&self.floor, n));
-            timed(1, &mut engine);
-            timed(2, &mut |n| file(&self.mount, n));
-        }
+        cpus::together(&[self.floor.daemon.pid(), self.mount.daemon.pid()], || {
+            for turn in 0..TURNS {
+                let mut timed = |which: usize, work: &mut dyn FnMut(u64)| {
+                    let start = Instant::now();
+                    (turn * per_turn..(turn + 1) * per_turn).for_each(work);
+                    ns[which] += each(start, per_turn) / TURNS as f64;
+                };
+                timed(0, &mut |n| file(&self.floor, n));
+                timed(1, &mut engine);
+                timed(2, &mut |n| file(&self.mount, n));
+            }
+        });
         let [floor, engine, mount] = ns;
         bench.note(names.floor, floor, None, None);
         bench.note(names.engine, engine, None, None);
@@ -244,6 +249,11 @@ impl Mounts {
         bench.note(FLOOR, floor, None, None);
         let name = "mount: append → read of another process, p50";
         bench.note(name, mount, Some((FLOOR, 1.2)), None);
+    }
+
+    /// From a signal to the end of readers that wait.
+    pub(crate) fn interrupts(&mut self, bench: &mut Bench) {
+        interrupts::rows(bench, &self.mount.docs.join("follow"));
     }
 
     pub(crate) fn listings(&mut self, bench: &mut Bench) {

@@ -61,6 +61,10 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(crate) fn effort(&self) -> Effort {
+        self.effort
+    }
+
     /// Notes one round of a row that counts nanoseconds.
     pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
         let limit = limit.map(|(name, aim)| Against { name: name.to_owned(), aim: Some(aim) });
@@ -134,6 +138,7 @@ const IN_ROUNDS: &[Group] = &[
     ("mount: stream", |b| b.with_mounts(Mounts::stream)),
     ("mount: block", |b| b.with_mounts(Mounts::block)),
     ("mount: wake-up", |b| b.with_mounts(Mounts::wake_up)),
+    ("mount: interrupts", |b| b.with_mounts(Mounts::interrupts)),
     ("mount: listings", |b| b.with_mounts(Mounts::listings)),
 ];
 
