@@ -45,6 +45,19 @@ fn readers(mounted: &Mounted, count: usize) -> Vec<Child> {
     readers
 }
 
+/// The same program where it waits at a pipe.
+fn pipe_reader() -> Child {
+    let mut cat = Command::new("env");
+    cat.args(["--default-signal", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let cat = cat.stderr(Stdio::piped()).spawn().unwrap();
+    let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", cat.id()));
+    wait_for("the reader to block", || {
+        of("comm").is_ok_and(|comm| comm == "cat\n")
+            && of("wchan").is_ok_and(|w| w.contains("pipe"))
+    });
+    cat
+}
+
 fn signal(reader: &Child, signal: Signal) {
     kill_process(Pid::from_child(reader), signal).unwrap();
 }
@@ -71,7 +84,11 @@ fn every_signal_ends_every_blocked_reader_however_many_there_are() {
     for sig in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::KILL] {
         let reader = readers(&mounted, 1).remove(0);
         signal(&reader, sig);
-        assert_eq!(end(reader), (128 + sig.as_raw(), String::new()), "{sig:?}");
+        let ended = end(reader);
+        assert_eq!(ended, (128 + sig.as_raw(), String::new()), "{sig:?}");
+        let pipe_reader = pipe_reader();
+        signal(&pipe_reader, sig);
+        assert_eq!(ended, end(pipe_reader), "{sig:?}");
     }
     for (count, sig) in [(100, Signal::TERM), (100, Signal::KILL), (1000, Signal::TERM)] {
         let readers = readers(&mounted, count);
@@ -199,6 +216,79 @@ fn rmdir_and_unmount_are_end_of_file_and_the_daemons_death_is_an_error() {
     }
 }
 
+/// A process with a thousand threads that wait for the mount. It prints what their reads have come to.
+const THREADS: &str = "
+import errno, os, resource, sys, threading
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+threading.stack_size(128 << 10)
+ends = []
+def read(fd):
+    try: ends.append(len(os.read(fd, 999)))
+    except OSError as error: ends.append(errno.errorcode[error.errno])
+threads = [threading.Thread(target=read, args=(os.open(sys.argv[1], os.O_RDONLY),)) for _ in range(1000)]
+for thread in threads: thread.start()
+if sys.stdin.readline() == 'exit\\n': os._exit(7)
+for thread in threads: thread.join()
+print(set(ends), len(ends), flush=True)";
+
+/// Starts it, and waits until all threads wait.
+fn a_thousand_threads(mounted: &Mounted) -> Child {
+    let mut python = Command::new("env");
+    python.args(["--default-signal", "python3", "-c", THREADS]).arg(mounted.file("docs/follow"));
+    let python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let python = python.spawn().unwrap();
+    let tasks = format!("/proc/{}/task", python.id());
+    wait_for("a thousand threads to block", || {
+        let threads = fs::read_dir(&tasks).unwrap();
+        let places = threads.filter_map(|t| fs::read_to_string(t.ok()?.path().join("wchan")).ok());
+        places.filter(|place| place.contains("request_wait")).count() == 1000
+    });
+    python
+}
+
+/// SEMANTICS: Signals end a reader that waits
+#[test]
+fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    for sig in [Signal::TERM, Signal::QUIT, Signal::KILL] {
+        let threads = a_thousand_threads(&mounted);
+        signal(&threads, sig);
+        assert_eq!(end(threads), (128 + sig.as_raw(), String::new()), "{sig:?}");
+    }
+    let mut exits = a_thousand_threads(&mounted);
+    exits.stdin.take().unwrap().write_all(b"exit\n").unwrap();
+    assert_eq!(end(exits), (7, String::new()));
+
+    let told = |mut threads: Child, what: &str, ends: &mut dyn FnMut()| {
+        ends();
+        drop(threads.stdin.take());
+        let output = threads.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{{{what}}} 1000\n"));
+    };
+    told(a_thousand_threads(&mounted), "0", &mut || {
+        sandbox.run(&["pool", "delete", "docs"]).ok();
+    });
+    fs::create_dir(mounted.file("docs")).unwrap();
+    told(a_thousand_threads(&mounted), "'ECONNABORTED'", &mut || {
+        mounted.daemon.signal(Signal::KILL);
+        mounted.daemon.status();
+    });
+    drop(mounted);
+    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    // What has the mount open besides would keep it from going away.
+    let readers = readers(&mounted, 300);
+    sandbox.run(&["unmount", mounted.mountpoint.to_str().unwrap()]).ok();
+    for reader in readers {
+        assert_eq!(end(reader), (0, String::new()));
+    }
+    assert_eq!(mounted.daemon.end().0, Some(0));
+}
+
 /// An interactive shell on a terminal.
 struct Terminal {
     script: Child,
@@ -298,6 +388,51 @@ fn keys_of_a_terminal_interrupt_quit_stop_and_go_on() {
         assert_eq!(terminal.blocked_reader("cat"), cat);
         let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
         terminal.shows(&format!("{{\"seq\":{seq},"));
+        terminal.types("\x03");
+        terminal.types("echo ende''d $?\n");
+        terminal.shows("ended 130\r\n");
+    }
+    terminal.types("exit\n");
+    drop(terminal);
+    drop(mounted);
+}
+
+/// Programs that go on after Ctrl-Z and `fg` as they do at a pipe, and their processes' names.
+const JOBS: &[(&str, &str)] = &[
+    ("head -n 500 docs/tail", "head"),
+    ("grep --line-buffered . docs/tail", "grep"),
+    ("jq -M --unbuffered -c . docs/tail", "jq"),
+    ("dd if=docs/tail bs=64k status=none", "dd"),
+    ("tee /dev/null < docs/tail", "tee"),
+    ("cp docs/tail /dev/stdout", "cp"),
+    ("perl -pe 'BEGIN { $| = 1 }' docs/tail", "perl"),
+    ("python3 -uc 'for line in open(\"docs/tail\"): print(line, end=\"\")'", "python3"),
+    ("bash -c 'while read -r line; do echo \"$line\"; done < docs/tail'", "bash"),
+    ("dash -c 'while read -r line; do echo \"$line\"; done < docs/tail'", "dash"),
+];
+
+/// SEMANTICS: Signals end a reader that waits
+#[test]
+fn programs_stop_go_on_and_end_with_the_keys_of_a_terminal() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mut terminal = Terminal::new(&sandbox);
+    terminal.types("ulimit -c 0; stty cols 300; echo rea''dy\n");
+    terminal.shows("ready\r\n");
+    for (program, name) in JOBS {
+        terminal.types(&format!("{program}\n"));
+        let pid = terminal.blocked_reader(name);
+        terminal.types("\x1a");
+        terminal.shows("Stopped");
+        assert_eq!(state(pid), Some('T'), "{program}");
+        terminal.types("fg\n");
+        assert_eq!(terminal.blocked_reader(name), pid, "{program}");
+        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
+        terminal.shows(&format!("{{\"seq\":{seq},"));
+        terminal.blocked_reader(name);
         terminal.types("\x03");
         terminal.types("echo ende''d $?\n");
         terminal.shows("ended 130\r\n");
