@@ -84,7 +84,8 @@ impl Tree {
 
     fn open_view(&self, dir: &Arc<View>, ino: Ino) -> Reply<What> {
         let pool = dir.pool()?;
-        let whole = |bytes, mtime| What::Whole { ino, mtime, bytes: Arc::new(bytes) };
+        let whole =
+            |bytes: Vec<u8>, mtime| What::Whole { ino, mtime, bytes: Arc::new(bytes.into()) };
         let tags = &dir.filter.tags;
         let stream = |start| Ok(What::Stream(Arc::new(Stream::open(&pool, start, tags)?)));
         match ino {
@@ -140,12 +141,12 @@ impl Tree {
                 read
             }
             What::Session { session, .. } => {
-                let written = Arc::new(lock(session).written().to_vec());
+                let written = Arc::new(lock(session).written().to_vec().into());
                 data(Chunk::of_file(&written, offset, size))
             }
             What::Draft { node, .. } => {
                 let content = self.content(*node)?;
-                data(Chunk::of_file(&Arc::new(content), offset, size))
+                data(Chunk::of_file(&Arc::new(content.into()), offset, size))
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::numbers::ByNumber;
 use crate::pools::{Pools, View};
 use crate::shelf::Shelf;
 use crate::sync::{lock, read, write};
+use crate::views::buffers::Bytes;
 use crate::views::{Stream, Text, TextReader};
 use crate::waiters::Notify;
 
@@ -89,7 +90,7 @@ struct OpenFile {
 /// What is behind an open file.
 enum What {
     /// A file that was made whole when it was opened. It stays readable when its message goes.
-    Whole { ino: Ino, mtime: SystemTime, bytes: Arc<Vec<u8>> },
+    Whole { ino: Ino, mtime: SystemTime, bytes: Arc<Bytes> },
     /// `log`, `errors`.
     Text { node: u64, text: Arc<dyn Text>, reader: Mutex<TextReader> },
     /// `tail`, `follow`.
@@ -99,7 +100,7 @@ enum What {
     /// A draft, for reading and writing.
     Draft { node: u64, at_end: bool, limit: u64 },
     /// A written name, for reading.
-    Written { node: u64, content: Arc<Vec<u8>> },
+    Written { node: u64, content: Arc<Bytes> },
 }
 
 impl Tree {

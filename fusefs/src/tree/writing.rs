@@ -114,7 +114,7 @@ impl Tree {
                 Session::new(pool, sort, Arc::clone(&dir.filter.tags), durable, caller.tid);
             What::Session { node, session: Box::new(Mutex::new(session)) }
         } else {
-            What::Written { node, content: Arc::new(self.content(node)?) }
+            What::Written { node, content: Arc::new(self.content(node)?.into()) }
         };
         self.shelf.open(node)?;
         let flush = matches!(what, What::Session { .. });

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use plasmite_core::{Error, ErrorKind};
 
 use crate::errno::{Errno, Reply};
+use buffers::Bytes;
 
 pub(crate) use log::PoolLog;
 pub(crate) use matches::{Matches, MatchesLog};
@@ -22,7 +23,7 @@ pub(crate) use text::{Text, TextReader};
 /// Bytes for a reader: a part of a shared buffer, so that serving them again needs no copy.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<Bytes>,
     range: Range<usize>,
 }
 
@@ -30,11 +31,11 @@ impl Chunk {
     /// All of `bytes`.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let range = 0..bytes.len();
-        Self { bytes: Arc::new(bytes), range }
+        Self { bytes: Arc::new(bytes.into()), range }
     }
 
     /// At most `size` bytes from `offset` of a whole file.
-    pub(crate) fn of_file(file: &Arc<Vec<u8>>, offset: u64, size: usize) -> Self {
+    pub(crate) fn of_file(file: &Arc<Bytes>, offset: u64, size: usize) -> Self {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.len());
         let end = start.saturating_add(size).min(file.len());
         Self { bytes: Arc::clone(file), range: start..end }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use plasmite_core::{Pool, Result, Seq, Tail, TailOptions};
 
-use super::{Chunk, buffers, end_of};
+use super::buffers::{self, Bytes};
+use super::{Chunk, end_of};
 use crate::errno::{Errno, Reply};
 use crate::sync::lock;
 
@@ -29,7 +30,7 @@ struct Cursor {
     /// How much of it was delivered.
     line_done: usize,
     /// What was delivered last.
-    window: Arc<Vec<u8>>,
+    window: Arc<Bytes>,
     /// Where the window starts, in bytes since the stream was opened.
     window_start: u64,
 }
@@ -100,7 +101,7 @@ impl Stream {
         let extra = cursor.window.len().saturating_sub(WINDOW_BYTES);
         if extra > 0 {
             let kept = cursor.window[extra..].to_vec();
-            cursor.replace_window(kept);
+            cursor.window = Arc::new(kept.into());
             cursor.window_start += extra as u64;
         }
     }
@@ -117,8 +118,11 @@ impl Cursor {
         let kept = self.window.len().min(WINDOW_BYTES.saturating_sub(bytes.len()));
         let dropped = self.window.len() - kept;
         self.window_start += dropped as u64;
-        let window = if kept == 0 { bytes } else { [&self.window[dropped..], &bytes].concat() };
-        self.replace_window(window);
+        let bytes = Bytes::from(bytes);
+        self.window = Arc::new(match kept {
+            0 => bytes,
+            _ => [&self.window[dropped..], &bytes].concat().into(),
+        });
         Chunk { bytes: Arc::clone(&self.window), range: kept..self.window.len() }
     }
 
@@ -131,12 +135,6 @@ impl Cursor {
             end = start + newline + 1;
         }
         Chunk { bytes: Arc::clone(&self.window), range: start..end }
-    }
-
-    fn replace_window(&mut self, window: Vec<u8>) {
-        let old = std::mem::replace(&mut self.window, Arc::new(window));
-        // Nobody is being answered from it any more, unless two threads read from one descriptor.
-        Arc::into_inner(old).into_iter().for_each(buffers::give);
     }
 
     /// New bytes, at most `size`; empty when there are none.
@@ -183,11 +181,5 @@ impl Cursor {
     fn fetch_line(&mut self) -> Result<bool> {
         self.drop_line();
         Ok(self.tail.try_lines(&mut self.line, 0)? > 0)
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        self.replace_window(Vec::new());
     }
 }

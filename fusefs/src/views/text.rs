@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use plasmite_core::Result;
 
-use super::Chunk;
+use super::{Chunk, buffers};
 
 /// More jumps than this are remembered only for the newest offsets.
 const MAX_JUMPS: usize = 1024;
@@ -79,7 +79,7 @@ impl TextReader {
 
     /// `first`: nothing was read yet, so that what is gone by the time of the answer can be left out of it.
     fn read_on(&mut self, text: &dyn Text, offset: u64, size: usize, first: bool) -> Result<Chunk> {
-        let mut out = Vec::new();
+        let mut out = buffers::take();
         let mut at = self.position(offset);
         let mut begun = Begin { offset, place: at, line: None };
         let mut restarts = 0;
