@@ -388,8 +388,10 @@ fn pools_that_are_renamed_and_replaced_under_readers_show_one_or_the_other_whole
             }
         });
         let _stop = StopAtEnd(&stop);
-        let mut whole = 0;
-        for _ in 0..300 {
+        let (mut whole, mut tries) = (0, 0);
+        // On a busy machine it may take many until a log is read between two renames.
+        while tries < 300 || whole == 0 {
+            tries += 1;
             let mut text = String::new();
             // Gone, or another one since it was opened: an error is fine.
             let Ok(mut log) = File::open(f.mnt().join("one/log")) else { continue };
@@ -401,7 +403,6 @@ fn pools_that_are_renamed_and_replaced_under_readers_show_one_or_the_other_whole
             assert!((ones == 0) != (twos == 0), "{ones} and {twos} in one log");
             whole += usize::from(ones + twos == 50);
         }
-        assert!(whole > 0);
     });
 }
 
