@@ -29,6 +29,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "wait" => readers::wait(Path::new(path), count),
         "open" => pools::open(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),
+        "spin" => spin(Path::new(path), count),
         other => panic!("no role {other}"),
     }
 }
@@ -60,7 +61,8 @@ pub(crate) fn wait_ready(child: &mut Child) {
 fn append(path: &Path, count: u64, durability: Durability) {
     let pool = Pool::open(path).unwrap();
     let text = rows::dense(1024);
-    pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+    // The first sync of a new file takes many times longer than all after it.
+    pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
     ready();
     for _ in 0..count {
         pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
@@ -176,6 +178,69 @@ pub(crate) fn wake_floor(dir: &Path, waiting: &mut Command, count: u64, cpus: Cp
         stage.word().store(n + 1, Ordering::Release);
         futex_wake(stage.word());
     })
+}
+
+/// Longer than any pause between two messages.
+const SPIN: Duration = Duration::from_secs(10);
+
+/// How long it takes until another process, which looks all the time, has seen something: nanoseconds, one value each.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// A bare word: what the machine allows.
+    pub(crate) word: Vec<f64>,
+    /// From the beginning of an append to the message in the other's hands.
+    pub(crate) message: Vec<f64>,
+}
+
+/// Shows `count` things of each sort, in turn, to a process that spins.
+pub(crate) fn spins(dir: &Path, count: u64, cpus: Cpus) -> Seen {
+    let stage = Stage::open(&dir.join("spin"));
+    stage.word().store(0, Ordering::Release);
+    let pool = Pool::create(&dir.join("spin.plasmite"), 1 << 20).unwrap();
+    let mut child = cpus.place(|| spawn("spin", dir, count));
+    wait_ready(&mut child);
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let mut seen = Seen::default();
+    for n in 0..count {
+        std::thread::sleep(PAUSE);
+        let start = monotonic_ns();
+        stage.word().store(2 * n as u32 + 1, Ordering::Release);
+        spin_while(stage.word(), 2 * n as u32 + 1);
+        seen.word.push(stage.stamp(0).load(Ordering::Acquire).saturating_sub(start) as f64);
+
+        std::thread::sleep(PAUSE);
+        let start = monotonic_ns();
+        pool.append(b"{\"ping\":1}", NO_TAGS, Durability::Fast).unwrap();
+        assert!(pool.spin(Seq::new(2 * n + 1), SPIN).unwrap());
+        seen.message.push(stage.stamp(1).load(Ordering::Acquire).saturating_sub(start) as f64);
+    }
+    child.wait().unwrap();
+    cpus.release();
+    Pool::delete(&dir.join("spin.plasmite")).unwrap();
+    seen
+}
+
+fn spin_while(word: &AtomicU32, value: u32) {
+    while word.load(Ordering::Acquire) == value {
+        std::hint::spin_loop();
+    }
+}
+
+fn spin(dir: &Path, count: u64) {
+    let stage = Stage::open(&dir.join("spin"));
+    let pool = Pool::open(&dir.join("spin.plasmite")).unwrap();
+    let mut tail = pool.tail(TailOptions { spin: SPIN, ..Default::default() }).unwrap();
+    ready();
+    for n in 0..count as u32 {
+        spin_while(stage.word(), 2 * n);
+        stage.stamp(0).store(monotonic_ns(), Ordering::Release);
+        stage.word().store(2 * n + 2, Ordering::Release);
+
+        assert_eq!(tail.next(None).unwrap().unwrap().data(), "{\"ping\":1}");
+        stage.stamp(1).store(monotonic_ns(), Ordering::Release);
+        pool.append(b"{\"pong\":1}", NO_TAGS, Durability::Fast).unwrap();
+        tail.next(None).unwrap();
+    }
 }
 
 /// Nanoseconds from the beginning of an append to the message in the hands of another program, which waits for messages

@@ -8,6 +8,7 @@ use crate::rows::Bench;
 pub(crate) fn rows(bench: &mut Bench) {
     if let Some(cpus) = Cpus::two() {
         placed(bench, cpus, &TWO_CPUS);
+        spinning(bench, cpus);
     }
     placed(bench, Cpus::one(), &ONE_CPU);
 }
@@ -57,4 +58,15 @@ fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
     bench.note(names.python_futex, python_futex, None, None);
     let python = python::wake_up(&bench.dir, count, cpus);
     bench.note(names.python, python, Some((names.futex, 2.0)), None);
+}
+
+/// A reader that does not sleep, beside a bare word that two processes look at.
+fn spinning(bench: &mut Bench, cpus: Cpus) {
+    let mut seen = processes::spins(&bench.dir, (bench.count / 200).max(200), cpus);
+    let floor = "store → seen, spinning, two CPUs, p50";
+    bench.note(floor, quantile(&mut seen.word, 0.5), None, None);
+    let message = quantile(&mut seen.message, 0.5);
+    bench.note("append → message, spinning, two CPUs, p50", message, None, Some(1000.0));
+    let message = quantile(&mut seen.message, 0.99);
+    bench.note("append → message, spinning, two CPUs, p99", message, None, None);
 }

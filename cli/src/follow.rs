@@ -39,6 +39,7 @@ pub(crate) fn run(client: &Client, args: &FollowArgs) -> Outcome {
         // Chosen here, so that a flood of other messages can't put off the timeout.
         tags: Vec::new(),
         gap: if args.error_on_gap { GapPolicy::Error } else { GapPolicy::Continue },
+        spin: Duration::ZERO,
     })?;
     let mut follower = Follower::new(tail, wanted, cursor, args);
     let ended = follower.run();

@@ -301,6 +301,13 @@ int plsm_stream_read(plsm_stream_t *stream, uint64_t max_messages, uint64_t max_
  * Errors: IO when there are too many files or threads; USAGE in a forked child. */
 int plsm_stream_fd(plsm_stream_t *stream, int *out_fd, plsm_error_t **out_err);
 
+/* Lets plsm_stream_next and plsm_stream_read look for a message for spin_us microseconds before they sleep; 0, as at first:
+ * they sleep at once. A reader that looks need not be woken. The price is a CPU that is kept busy all the while; on a machine
+ * with one CPU nothing spins. A signal handler does not end the spinning. After a wait in vain the next ones sleep at once,
+ * until a message has come.
+ * Errors: none but USAGE. */
+int plsm_stream_set_spin(plsm_stream_t *stream, uint32_t spin_us, plsm_error_t **out_err);
+
 /* Frees a stream, and closes its descriptor. NULL is fine. */
 void plsm_stream_free(plsm_stream_t *stream);
 

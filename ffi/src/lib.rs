@@ -32,7 +32,9 @@ pub use pool::{
     CReceipt, plsm_pool_append, plsm_pool_append_batch, plsm_pool_append_json, plsm_pool_free,
     plsm_pool_get_json, plsm_pool_info_json, plsm_pool_wait,
 };
-pub use stream::{plsm_stream_fd, plsm_stream_free, plsm_stream_next, plsm_stream_read};
+pub use stream::{
+    plsm_stream_fd, plsm_stream_free, plsm_stream_next, plsm_stream_read, plsm_stream_set_spin,
+};
 pub use stream_open::{
     StreamOptions, plsm_stream_open, plsm_stream_open_ex, plsm_stream_open_tagged,
 };

@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use plasmite_core::{Error, Message, Pool, Result, Tail, TailOptions, Waited};
+use plasmite_core::{Error, Message, Pool, Result, Seq, Tail, TailOptions, Waited};
 
 use crate::args::{Out, borrow};
 use crate::buffers::Buf;
@@ -29,6 +30,10 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Stream {
     pool: Pool,
     timeout: Option<Duration>,
+    /// Microseconds for which a wait spins before it sleeps.
+    spin_us: AtomicU32,
+    /// The last wait that spun did so for what comes after this message: the next such ones sleep at once.
+    spun_after: AtomicU64,
     /// Held while messages are copied, never while waiting.
     cursor: Mutex<Cursor>,
     /// Made when it is asked for.
@@ -68,8 +73,16 @@ enum Step<T> {
 impl Stream {
     pub(crate) fn new(pool: Pool, tail: TailOptions, timeout: Option<Duration>) -> Result<Self> {
         let tail = pool.tail(tail)?;
-        let cursor = Mutex::new(Cursor { tail, message: Message::default(), pending: None });
-        Ok(Self { pool, timeout, cursor, readiness: OnceLock::new() })
+        let message = Message::default();
+        let cursor = Mutex::new(Cursor { tail, message, pending: None });
+        Ok(Self {
+            pool,
+            timeout,
+            spin_us: AtomicU32::new(0),
+            spun_after: AtomicU64::new(u64::MAX),
+            cursor,
+            readiness: OnceLock::new(),
+        })
     }
 
     fn fd(&self) -> Result<RawFd> {
@@ -78,6 +91,15 @@ impl Stream {
             let _ = self.readiness.set(Readiness::new(&self.pool)?);
         }
         self.readiness.get().map_or(Ok(-1), Readiness::fd)
+    }
+
+    /// True when a message has come while this thread looked for it.
+    fn spin(&self, seen: Seq, left: Option<Duration>) -> Result<bool> {
+        let spin = Duration::from_micros(self.spin_us.load(Ordering::Relaxed).into());
+        if spin.is_zero() || self.spun_after.swap(seen.get(), Ordering::Relaxed) == seen.get() {
+            return Ok(false);
+        }
+        self.pool.spin(seen, left.map_or(spin, |left| left.min(spin)))
     }
 
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
@@ -118,6 +140,9 @@ impl Stream {
                 return Ok(Step::Nothing);
             }
             let look = left.map_or(LOOK, |left| left.min(LOOK));
+            if self.spin(seen, left)? {
+                continue;
+            }
             if self.pool.wait_or_signal(seen, Some(look))? == Waited::Interrupted
                 && signals == Signals::EndTheWait
             {
@@ -232,6 +257,22 @@ pub unsafe extern "C" fn plsm_stream_fd(
             let out = Out::new(out_fd, "out_fd", -1)?;
             let stream = &borrow(stream, "stream")?.0;
             out.set(stream.fd()?);
+            Ok(OK)
+        })
+    }
+}
+
+/// Lets waits spin before they sleep.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_stream_set_spin(
+    stream: *const StreamHandle,
+    spin_us: u32,
+    out_err: *mut *mut CError,
+) -> c_int {
+    // SAFETY: the caller keeps what the header asks for, of every pointer.
+    unsafe {
+        fallible(out_err, || {
+            borrow(stream, "stream")?.0.spin_us.store(spin_us, Ordering::Relaxed);
             Ok(OK)
         })
     }

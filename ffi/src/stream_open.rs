@@ -78,6 +78,8 @@ impl StreamOptions {
             max: (self.has_max != 0).then_some(self.max_messages),
             tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
             gap: self.gap()?,
+            // The streams spin themselves.
+            spin: Duration::ZERO,
         })
     }
 

@@ -64,6 +64,7 @@ int main(int argc, char **argv)
     NULL_IS_REFUSED(plsm_stream_open_tagged(pool, &options, NULL, 1, &stream, &error), "tags");
     NULL_IS_REFUSED(plsm_stream_next(NULL, &buf, &error), "stream");
     NULL_IS_REFUSED(plsm_stream_read(NULL, 0, 0, 0, &buf, &error), "stream");
+    NULL_IS_REFUSED(plsm_stream_set_spin(NULL, 1, &error), "stream");
     NULL_IS_REFUSED(plsm_stream_fd(NULL, &fd, &error), "stream");
     CHECK(plsm_stream_open(pool, 0, 0, 0, 0, 0, 1, &stream, NULL) == 0);
     NULL_IS_REFUSED(plsm_stream_fd(stream, NULL, &error), "out_fd");

@@ -342,6 +342,23 @@ static void a_signal_handler_ends_a_wait(plsm_client_t *client)
     plsm_pool_free(pool);
 }
 
+static void a_wait_may_spin_first(plsm_pool_t *pool)
+{
+    plsm_stream_options_t o = options();
+    o.timeout_ms = 1;
+    plsm_stream_t *stream = stream_of(pool, &o);
+    CHECK(plsm_stream_set_spin(stream, 50 * 1000 * 1000, NULL) == 0);
+    unsigned long last = 0;
+    for (unsigned long seq; (seq = next_seq(stream)) != 0;) last = seq;
+    CHECK(next_seq(stream) == 0); /* no longer than the time that was given, also when it does not spin again */
+    append(pool, "{}");
+    CHECK(next_seq(stream) == last + 1);
+    CHECK(next_seq(stream) == 0);
+    CHECK(plsm_stream_set_spin(stream, 0, NULL) == 0);
+    CHECK(next_seq(stream) == 0);
+    plsm_stream_free(stream);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -358,6 +375,7 @@ int main(int argc, char **argv)
     descriptors_of_one_pool_wake_together(client);
     a_descriptor_tells_of_a_file_that_was_removed(client, argv[1]);
     a_signal_handler_ends_a_wait(client);
+    a_wait_may_spin_first(pool);
     plsm_pool_free(pool);
     plsm_client_free(client);
     return 0;

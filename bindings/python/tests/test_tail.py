@@ -44,7 +44,7 @@ class TailTest(PoolTestCase):
 
     def test_bad_arguments_are_refused_at_once(self) -> None:
         pool = self.pool()
-        for name in ("since_seq", "max_messages", "timeout_ms"):
+        for name in ("since_seq", "max_messages", "timeout_ms", "spin_us"):
             for wrong, error in ((-1, ValueError), (1 << 64, ValueError), ("1", TypeError)):
                 with self.subTest(name, wrong=wrong), self.assertRaises(error):
                     pool.tail(**{name: wrong})  # type: ignore[arg-type]
@@ -58,6 +58,17 @@ class TailTest(PoolTestCase):
         ):
             with self.subTest(speed=speed), self.assertRaises(error):
                 pool.replay(speed)  # type: ignore[arg-type]
+
+    def test_a_reader_that_spins_gets_the_same(self) -> None:
+        pool = self.pool()
+        with self.assertRaises(ValueError):
+            pool.tail(spin_us=1 << 32)
+        pool.append({"n": 1})
+        for reader in (pool.tail(spin_us=200, timeout_ms=1), pool.open_stream(spin_us=200, timeout_ms=1)):
+            self.assertEqual(len(list(reader)), 1)
+        tail = pool.tail(since_seq=2, spin_us=60_000_000)
+        threading.Timer(0.01, pool.append, [{"n": 2}]).start()
+        self.assertEqual(next(tail).data, {"n": 2})
 
     def test_all_tags_are_wanted_and_only_delivered_messages_count(self) -> None:
         pool = self.pool()

@@ -103,7 +103,7 @@ impl Rust {
     ) -> Result<Tail, Failure> {
         let gap = if *error_on_gap { GapPolicy::Error } else { GapPolicy::Continue };
         let since = since_seq.map(Seq::new);
-        let options = TailOptions { since, max, tags: tags.clone(), gap };
+        let options = TailOptions { since, max, tags: tags.clone(), gap, ..Default::default() };
         Ok(self.client.open(pool)?.tail(options)?)
     }
 }

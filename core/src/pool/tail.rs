@@ -31,6 +31,8 @@ pub struct TailOptions {
     pub tags: Vec<String>,
     /// What happens when a wanted message was overwritten.
     pub gap: GapPolicy,
+    /// How long a wait looks for a message before it sleeps: see [`Pool::spin`]. Zero: it sleeps at once.
+    pub spin: Duration,
 }
 
 /// A cursor over a pool's messages. Reading consumes nothing: each cursor is on its own.
@@ -41,6 +43,7 @@ pub struct Tail {
     left: Option<u64>,
     tags: Vec<String>,
     gap: GapPolicy,
+    spin: Duration,
     dropped: u64,
     ended: bool,
 }
@@ -55,8 +58,8 @@ impl Pool {
             Some(since) if since > Seq::ZERO => since,
             _ => self.bounds()?.oldest,
         };
-        let TailOptions { max, tags, gap, .. } = options;
-        Ok(Tail { pool: self.clone(), next, left: max, tags, gap, dropped: 0, ended: false })
+        let TailOptions { max, tags, gap, spin, .. } = options;
+        Ok(Tail { pool: self.clone(), next, left: max, tags, gap, spin, dropped: 0, ended: false })
     }
 }
 
@@ -173,7 +176,7 @@ impl Tail {
     /// # Errors
     /// NotFound when the pool was deleted, Corrupt.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
-        match self.pool.wait(self.next.prev(), timeout) {
+        match self.pool.spin_then_wait(self.next.prev(), self.spin, timeout) {
             // There is a file to look at, if not a message.
             Err(_) if self.pool.is_resized() => Ok(true),
             waited => waited,

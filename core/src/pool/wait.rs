@@ -1,5 +1,7 @@
 //! Waiting for messages: asleep on the waiters word, until a writer wakes.
 
+use std::hint;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) const SLEEP: Duration = Duration::from_millis(80);
 /// A reader that may not write can't say that it waits: it sleeps this long at first, and twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(4);
+/// How often a spinning reader looks between two looks at the clock.
+const LOOKS: u32 = if cfg!(test) { 1 } else { 32 };
 /// The bit of the waiters word that says that a reader may be asleep. The bits above count wake-ups.
 pub(super) const ASLEEP: u32 = 1;
 
@@ -28,6 +32,16 @@ pub enum Waited {
     TimeOut,
     /// A signal handler ran in this thread while it slept. (One that ran just before it fell asleep is not told.)
     Interrupted,
+}
+
+/// True on a machine of one CPU: who spins there keeps it from the writer. A process that is kept to one of several may be
+/// so in order to spin there.
+fn is_only_cpu() -> bool {
+    static ONLY: OnceLock<bool> = OnceLock::new();
+    *ONLY.get_or_init(|| {
+        std::fs::read_to_string("/sys/devices/system/cpu/online")
+            .is_ok_and(|cpus| !cpus.contains([',', '-']))
+    })
 }
 
 impl Pool {
@@ -47,7 +61,51 @@ impl Pool {
         }
     }
 
-    /// The same, but a signal handler ends the wait, so that a program can look at what its handler noted.
+    /// The same, but looks for a message for so long before it sleeps.
+    pub(super) fn spin_then_wait(
+        &self,
+        seen: Seq,
+        spin: Duration,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        if spin.is_zero() {
+            return self.wait(seen, timeout);
+        }
+        let start = Instant::now();
+        if self.spin(seen, timeout.map_or(spin, |timeout| timeout.min(spin)))? {
+            return Ok(true);
+        }
+        self.wait(seen, timeout.map(|timeout| timeout.saturating_sub(start.elapsed())))
+    }
+
+    /// Looks for a message newer than `seen`, again and again without sleeping, for up to `limit`. False: there is none yet.
+    ///
+    /// Whoever looks need not be woken, which takes many times longer than to see the commit and costs the writer a system call.
+    /// The price is a CPU, which is kept busy all the while; where there is only one, it is the writer's, so this returns at
+    /// once. A signal handler does not end it.
+    ///
+    /// # Errors
+    /// As [`Pool::wait`].
+    pub fn spin(&self, seen: Seq, limit: Duration) -> Result<bool> {
+        let start = Instant::now();
+        let is_in_vain = limit.is_zero() || is_only_cpu();
+        loop {
+            for _ in 0..LOOKS {
+                if self.newest() > seen {
+                    self.check_state()?;
+                    return Ok(true);
+                }
+                hint::spin_loop();
+            }
+            if is_in_vain || start.elapsed() >= limit {
+                return Ok(false);
+            }
+            // No commit tells that the pool was deleted.
+            self.check_name((self.0.options.clock)())?;
+        }
+    }
+
+    /// [`Pool::wait`], but a signal handler ends the wait, so that a program can look at what its handler noted.
     ///
     /// # Errors
     /// As [`Pool::wait`].

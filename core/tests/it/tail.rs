@@ -216,3 +216,43 @@ fn lines_before_a_gap_come_before_it() {
         }
     }
 }
+
+#[test]
+fn a_reader_that_spins_gets_what_comes_and_sleeps_when_nothing_does() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    let spinning = |spin| TailOptions { spin, ..Default::default() };
+    let mut tail = pool.tail(spinning(Duration::from_millis(1))).unwrap();
+    assert!(tail.next(Some(Duration::from_millis(5))).unwrap().is_none());
+    assert!(!pool.spin(Seq::ZERO, Duration::ZERO).unwrap());
+    let mut long = pool.tail(spinning(Duration::from_secs(60))).unwrap();
+    std::thread::scope(|scope| {
+        let short = scope.spawn(move || tail.next(None).unwrap().map(|m| m.seq()));
+        let long = scope.spawn(move || {
+            assert_eq!(long.next(None).unwrap().map(|m| m.seq()), Some(Seq::FIRST));
+            long.next(None)
+        });
+        std::thread::sleep(Duration::from_millis(10));
+        put(&pool, "{}");
+        assert_eq!(short.join().unwrap(), Some(Seq::FIRST));
+        // Neither a resize nor a deletion is a message, and both are noticed.
+        Pool::resize(&dir.path("p"), 128 * KIB).unwrap();
+        let pool = Pool::open(&dir.path("p")).unwrap();
+        put(&pool, "{\"n\":2}");
+        let second = long.join().unwrap().unwrap().unwrap();
+        assert_eq!(second.data(), "{\"n\":2}");
+    });
+    let last = Pool::open(&dir.path("p")).unwrap();
+    let mut tail = last
+        .tail(TailOptions { since: Some(Seq::new(3)), ..spinning(Duration::from_secs(60)) })
+        .unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || tail.next(None).unwrap_err().kind());
+        Pool::delete(&dir.path("p")).unwrap();
+        assert_eq!(waiting.join().unwrap(), ErrorKind::NotFound);
+    });
+    assert_eq!(
+        last.spin(Seq::new(9), Duration::from_secs(60)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+}

@@ -32,6 +32,14 @@ def optional_number(value: Any, name: str) -> int | None:
     return None if value is None else whole_number(value, name)
 
 
+def microseconds(value: Any, name: str) -> int:
+    """A time that fits in 32 bits: a little more than an hour."""
+    number = whole_number(value, name)
+    if number >= 1 << 32:
+        raise ValueError(f"{name}={number} must be below 2**32")
+    return number
+
+
 def path(value: Any, name: str) -> str:
     """A path or name that a C string can hold."""
     if not isinstance(value, (str, os.PathLike)):

@@ -144,6 +144,7 @@ _pool_get_json = _function("plsm_pool_get_json", c_void_p, c_uint64, _out_buf)
 _stream_open = _function("plsm_stream_open_tagged", c_void_p, POINTER(_StreamOptions), _strings, c_size_t, _out_handle)
 _stream_read = _function("plsm_stream_read", c_void_p, c_uint64, c_uint64, c_uint64, _out_buf)
 _stream_fd = _function("plsm_stream_fd", c_void_p, POINTER(c_int))
+_stream_set_spin = _function("plsm_stream_set_spin", c_void_p, c_uint32)
 _client_free = _free_function("plsm_client_free")
 _pool_free = _free_function("plsm_pool_free")
 _stream_free = _free_function("plsm_stream_free")
@@ -314,6 +315,7 @@ def stream_open(
     max_messages: int | None,
     tags: Tags,
     error_on_gap: bool,
+    spin_us: int,
 ) -> Handle:
     options = _StreamOptions(
         struct_size=ctypes.sizeof(_StreamOptions),
@@ -323,7 +325,12 @@ def stream_open(
         max_messages=max_messages or 0,
         has_max=max_messages is not None,
     )
-    return _handle(_stream_open, _stream_free, pool.pointer, byref(options), tags.array, tags.count)
+    stream = _handle(_stream_open, _stream_free, pool.pointer, byref(options), tags.array, tags.count)
+    if spin_us:
+        error = _ErrorPointer()
+        if _stream_set_spin(stream.pointer, spin_us, byref(error)) < 0:
+            raise _raised(error)
+    return stream
 
 
 def stream_read(stream: Handle, max_messages: int, max_bytes: int, wait_ms: int) -> bytes | None:

@@ -84,14 +84,18 @@ class Pool:
         timeout_ms: int | None = None,
         tags: Iterable[str] | None = None,
         error_on_gap: bool = False,
+        spin_us: int = 0,
     ) -> Tail:
         """The pool's messages, oldest first, then each new one as it comes, for ``for``.
 
         ``since_seq`` is the first one wanted (default: the oldest there is). The tail ends after ``max_messages``, or
         when none came for ``timeout_ms``. Only messages with all of ``tags`` are delivered. A reader that is overtaken
         goes on with the oldest message, or gets RetentionGapError with ``error_on_gap``.
+
+        A wait looks for messages for ``spin_us`` microseconds before it sleeps: a reader that looks need not be woken,
+        and keeps a CPU busy meanwhile. Ctrl-C is noticed afterwards.
         """
-        return Tail(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap))
+        return Tail(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap, spin_us))
 
     def atail(
         self,
@@ -126,9 +130,10 @@ class Pool:
         timeout_ms: int | None = None,
         tags: Iterable[str] | None = None,
         error_on_gap: bool = False,
+        spin_us: int = 0,
     ) -> Stream:
         """The same as :meth:`tail`, for who wants the raw envelopes."""
-        return Stream(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap))
+        return Stream(self._cursor(since_seq, max_messages, timeout_ms, tags, error_on_gap, spin_us))
 
     def _cursor(
         self,
@@ -137,6 +142,7 @@ class Pool:
         timeout_ms: int | None,
         tags: Iterable[str] | None,
         error_on_gap: bool,
+        spin_us: int = 0,
     ) -> Cursor:
         pool = self._open()
         timeout_ms = _args.optional_number(timeout_ms, "timeout_ms")
@@ -146,6 +152,7 @@ class Pool:
             _args.optional_number(max_messages, "max_messages"),
             _args.tags(tags),
             bool(error_on_gap),
+            _args.microseconds(spin_us, "spin_us"),
         )
         return Cursor(handle, timeout_ms)
 
