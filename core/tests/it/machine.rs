@@ -5,9 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use plasmite_core::{Durability, ErrorKind, Pool, Seq};
+use plasmite_core::{Durability, ErrorKind, OpenOptions, Pool, Seq, Timestamp};
 
 use crate::support::{
     Dir, KIB, NO_TAGS, Talk, check_document, child, child_command, document, is_root, put,
@@ -337,6 +338,67 @@ fn without_address_space_for_it_a_pool_is_not_created_nor_opened_and_the_process
     drop(dir.pool("p", 3 << 30));
     let said = appender(&limited, &dir.path("p"), &[]).hear();
     assert!(said.starts_with("Io") && said.contains("ulimit -v"), "{said}");
+}
+
+#[test]
+fn a_limit_on_data_is_none_on_pools_which_are_shared_memory() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    drop(dir.pool("p", 96 << 20));
+    let limited = ["bash", "-c", "ulimit -d 60000; exec \"$0\" \"$@\""];
+    let mut writer = ready(&limited, &path, &[]);
+    for n in 1..=100 {
+        assert_eq!(writer.ask(if n % 2 == 0 { "fast" } else { "flush" }), format!("ok {n}"));
+    }
+    let mut command = child_command(&limited, "creator", &dir.path("q"));
+    command.env("SIZE", (96u64 << 20).to_string());
+    assert_eq!(Talk::start(command).hear(), "ok ()");
+}
+
+/// What the clock of the handles below says, in seconds.
+static CLOCK: AtomicU64 = AtomicU64::new(0);
+
+fn jumping_clock() -> Timestamp {
+    Timestamp::from_nanos(CLOCK.load(Ordering::Relaxed) * 1_000_000_000)
+}
+
+#[test]
+fn a_clock_that_jumps_neither_ends_a_wait_nor_keeps_its_end_away() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    let dir = Dir::new();
+    let path = dir.path("p");
+    let now = 50 * YEAR;
+    CLOCK.store(now, Ordering::Relaxed);
+    let pool = dir.pool("p", 64 * KIB);
+    let open = || OpenOptions::new().clock(jumping_clock).open(&path).unwrap();
+    let writer = open();
+    let mut newest = 0;
+    let mut time = 0;
+    for clock in [now, now - YEAR, now + YEAR, 0, now + 2 * YEAR, now] {
+        let waiting = open();
+        let waiter = std::thread::spawn(move || waiting.wait(Seq::new(newest), None));
+        // It goes wrong while somebody waits.
+        std::thread::sleep(Duration::from_millis(100));
+        CLOCK.store(clock, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!waiter.is_finished(), "{clock}");
+        let start = Instant::now();
+        assert!(!writer.wait(Seq::new(newest), Some(Duration::from_millis(50))).unwrap());
+        assert!(start.elapsed() >= Duration::from_millis(50), "{clock}");
+        newest = put(&writer, "{}").seq.get();
+        assert!(waiter.join().unwrap().unwrap(), "{clock}");
+        let told = pool.get(Seq::new(newest)).unwrap().time().as_nanos();
+        assert!(told >= time, "{clock}");
+        time = told;
+    }
+    // Set back for good: that the file is gone is found out all the same.
+    CLOCK.store(now - 10 * YEAR, Ordering::Relaxed);
+    let waiting = open();
+    let waiter = std::thread::spawn(move || waiting.wait(Seq::new(newest), None));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+    let error = writer.append(b"{}", NO_TAGS, Durability::Fast).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]
