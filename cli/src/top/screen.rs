@@ -2,6 +2,9 @@
 
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use plasmite_core::{Error, ErrorKind};
 use ratatui::backend::CrosstermBackend;
@@ -13,6 +16,8 @@ use crate::errors::{self, Failure};
 
 /// True while the terminal is not as we found it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Held while something is drawn.
+static DRAWING: Mutex<()> = Mutex::new(());
 
 /// A frame is written at once; this holds a large one.
 const FRAME_BYTES: usize = 64 << 10;
@@ -29,9 +34,9 @@ impl Screen {
         HOOK.call_once(|| {
             let tell = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |info| {
+                stop_drawing();
                 give_back();
                 tell(info);
-                // The others would go on drawing.
                 std::process::exit(errors::INTERNAL.into());
             }));
         });
@@ -59,6 +64,7 @@ impl Screen {
     }
 
     pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
+        let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         self.terminal.draw(draw).map(drop).map_err(|e| failed(&e))
     }
 }
@@ -66,6 +72,17 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+/// Lets nobody draw any more, also not the rest of a frame that is being drawn; unless this thread draws it.
+fn stop_drawing() {
+    for _ in 0..100 {
+        if let Ok(drawing) = DRAWING.try_lock() {
+            std::mem::forget(drawing);
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

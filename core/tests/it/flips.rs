@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmite_core::doctor::{self, Report};
 use plasmite_core::{Durability, ErrorKind, Message, OpenOptions, Pool, Seq};
@@ -101,7 +101,17 @@ struct Flipped<'a> {
 impl Flipped<'_> {
     fn open(&self, read_only: bool) -> Option<Pool> {
         let options = OpenOptions::new().patience(Duration::from_millis(1)).read_only(read_only);
-        match options.open(&self.path) {
+        let start = Instant::now();
+        let opened = loop {
+            match options.open(&self.path) {
+                // A child that another test is starting has this process' locks until its exec.
+                Err(e)
+                    if e.kind() == ErrorKind::Busy && start.elapsed() < Duration::from_secs(20) => {
+                }
+                opened => break opened,
+            }
+        };
+        match opened {
             Ok(pool) => Some(pool),
             Err(e) => {
                 let right = matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Usage);

@@ -112,6 +112,10 @@ impl TextReader {
                 if at >= oldest {
                     break;
                 }
+                if first && restarts > MAX_RESTARTS && !out.is_empty() {
+                    // This much was there at once. The next read goes on behind the gap.
+                    break;
+                }
                 // It is gone: on with the oldest line.
                 at = oldest;
                 if first && restarts <= MAX_RESTARTS {
