@@ -92,7 +92,7 @@ SYS_FUTEX = ctypes.c_long(202 if platform.machine() == "x86_64" else 98)
 
 
 def wake_floor(path: str, count: int) -> float:
-    """How long a thread that waits for its turn in a word of shared memory takes to be awake: the median, in nanoseconds."""
+    """How long a thread that waits on a word of shared memory takes to be awake: the median, in nanoseconds."""
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 4096) as memory:
         word, stamp = ctypes.c_uint32.from_buffer(memory, 0), ctypes.c_uint64.from_buffer(memory, 64)
         futex = ctypes.CDLL(None).syscall
