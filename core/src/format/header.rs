@@ -37,6 +37,8 @@ fields! {
     POOL_ID_AT = 64, 16;
     CREATED_AT = 80, 8;
     STATIC_CRC_AT = 88, 4;
+    RESIZES_AT = 96, 8;
+    FORMER_FILES_AT = 104, 128;
     WRITER_LOCK_AT = 512, 8;
     COMMITTED_SEQ_AT = 576, 8;
     OLDEST_SEQ_AT = 584, 8;
@@ -73,7 +75,7 @@ pub(crate) const STATE_DELETED: u32 = 1;
 pub(crate) const STATE_RESIZED: u32 = 2;
 
 /// Bytes at the start of the file that [`StaticHeader::decode`] wants to see.
-pub(crate) const STATIC_BYTES: usize = 92;
+pub(crate) const STATIC_BYTES: usize = 232;
 
 /// The part of the header that never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,51 @@ pub(crate) struct StaticHeader {
     pub(crate) geometry: Geometry,
     pub(crate) pool_id: [u8; 16],
     pub(crate) created: Timestamp,
+    pub(crate) lineage: Lineage,
+}
+
+/// How many files that a pool has been in before are known of the one that it is in.
+const FORMER_FILES: usize = 8;
+
+/// A file while someone has it open: device and inode number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// The files that the pool was in before it was resized. It tells the file that a pool goes on in from a copy of the pool, which
+/// has its id too.
+///
+/// No checksum covers it: a damaged one names no file that anybody has open, but for one in 2¹²⁸.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    resizes: u64,
+    /// The last one first.
+    former: [FileId; FORMER_FILES],
+}
+
+impl Lineage {
+    /// Of the file that takes the place of `file`, which has this one.
+    pub(crate) fn after(&self, file: FileId) -> Self {
+        let mut former = self.former;
+        former.rotate_right(1);
+        former[0] = file;
+        Self { resizes: self.resizes.wrapping_add(1), former }
+    }
+
+    /// True when as many files are known as there can be.
+    pub(crate) fn is_plausible(&self) -> bool {
+        let known = |i: usize| self.resizes > i as u64;
+        self.former.iter().enumerate().all(|(i, file)| known(i) == (file.inode != 0))
+    }
+
+    /// True when `file`, which has the lineage `earlier`, was resized, and that again perhaps, until it was the file with this one.
+    pub(crate) fn comes_from(&self, file: FileId, earlier: &Self) -> bool {
+        let since = self.resizes.wrapping_sub(earlier.resizes);
+        // Counted, for the numbers of inodes are used again: a copy has its own file's past.
+        usize::try_from(since.wrapping_sub(1)).ok().and_then(|i| self.former.get(i)) == Some(&file)
+    }
 }
 
 impl StaticHeader {
@@ -102,6 +149,11 @@ impl StaticHeader {
         put(UNIT_AT, &(g.unit as u32).to_le_bytes());
         put(POOL_ID_AT, &self.pool_id);
         put(CREATED_AT, &self.created.as_nanos().to_le_bytes());
+        put(RESIZES_AT, &self.lineage.resizes.to_le_bytes());
+        for (at, file) in (FORMER_FILES_AT..).step_by(16).zip(&self.lineage.former) {
+            put(at, &file.device.to_le_bytes());
+            put(at + 8, &file.inode.to_le_bytes());
+        }
         put(OLDEST_SEQ_AT, &1u64.to_le_bytes());
         put(TIP_B_AT + TIP_SEQ, &TIP_INVALID.to_le_bytes());
         put(BOOT_ID_AT, &boot_id);
@@ -177,7 +229,11 @@ impl StaticHeader {
         let mut pool_id = [0; 16];
         pool_id.copy_from_slice(&start[POOL_ID_AT as usize..][..16]);
         let created = Timestamp::from_nanos(u64_at(start, CREATED_AT));
-        Ok(Self { geometry: found, pool_id, created })
+        let mut lineage = Lineage { resizes: u64_at(start, RESIZES_AT), ..Lineage::default() };
+        for (at, file) in (FORMER_FILES_AT..).step_by(16).zip(&mut lineage.former) {
+            *file = FileId { device: u64_at(start, at), inode: u64_at(start, at + 8) };
+        }
+        Ok(Self { geometry: found, pool_id, created, lineage })
     }
 }
 

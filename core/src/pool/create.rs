@@ -9,7 +9,7 @@ use super::open::{OpenOptions, current_boot, unusable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
-use crate::format::header::StaticHeader;
+use crate::format::header::{Lineage, StaticHeader};
 use crate::sys::files;
 use crate::types::Timestamp;
 
@@ -35,7 +35,12 @@ impl Pool {
         files::reserve(unnamed.file(), size_bytes).map_err(fail)?;
         failpoint::pass(Failpoint::FileReserved);
         let pool_id = files::random_id().map_err(fail)?;
-        let header = StaticHeader { geometry, pool_id, created: Timestamp::now() };
+        let header = StaticHeader {
+            geometry,
+            pool_id,
+            created: Timestamp::now(),
+            lineage: Lineage::default(),
+        };
         let page = header.encode_page(current_boot(path)?);
         unnamed.file().write_all_at(&page, 0).map_err(fail)?;
         failpoint::pass(Failpoint::HeaderWritten);

@@ -7,6 +7,8 @@
 //!    name, finds out and says so in the old file. Whoever takes over the new file's lock goes on; the first sync covers the name.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -20,7 +22,7 @@ use super::{Info, Pool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
-use crate::format::header::{STATE_DELETED, STATE_RESIZED, StaticHeader};
+use crate::format::header::{FileId, STATE_DELETED, STATE_RESIZED, StaticHeader};
 use crate::sys::files;
 use crate::sys::text::TextWords;
 use crate::types::{Bounds, Seq};
@@ -63,7 +65,9 @@ impl Pool {
         // A symbolic link stays what it is.
         let real = std::fs::canonicalize(path).map_err(|e| Error::io("find the pool", path, &e))?;
         let size_before = old.geometry().size_bytes;
-        let header = StaticHeader { geometry, ..old.0.header };
+        let file = old.file_id().map_err(|e| Error::io("look at the pool", path, &e))?;
+        let lineage = old.0.header.lineage.after(file);
+        let header = StaticHeader { geometry, lineage, ..old.0.header };
         let mut new = Rebuild::new(dir_of(&real), path, header)?;
         // Most of it while writers go on.
         let fits = old.fill(&mut new)?;
@@ -106,19 +110,30 @@ impl Pool {
         Ok(Resized { info: Pool::info(&new)?, size_before, dropped })
     }
 
-    /// What to say of a file without a name: the pool goes on in another one if that has the pool's name and id. The resizer
-    /// may have died before it said so, which is made up for here.
+    /// What to say of a file without a name: the pool goes on in the one that has its name if that was made of this one. The
+    /// resizer may have died before it said so, which is made up for here.
     #[cold]
     pub(super) fn nameless(&self) -> Error {
-        let successor = files::open(self.path(), false)
-            .ok()
-            .filter(|file| read_static(file, self.path()).is_ok_and(|h| h.pool_id == self.id()));
-        let Some(successor) = successor else { return self.deleted() };
-        if self.0.read_only || files::sync_name(self.path(), &successor).is_err() {
-            return self.resized();
+        let Some(successor) = files::open(self.path(), false).ok().filter(|f| self.became(f))
+        else {
+            return self.deleted();
+        };
+        if !self.0.read_only && files::sync_name(self.path(), &successor).is_ok() {
+            self.map().state().store(STATE_RESIZED, Ordering::Release);
         }
-        self.map().state().store(STATE_RESIZED, Ordering::Release);
         self.resized()
+    }
+
+    /// True when this file was resized to `other`. A copy of it that someone moved over it is not: it may lack messages.
+    fn became(&self, other: &File) -> bool {
+        let StaticHeader { pool_id, lineage, .. } = &self.0.header;
+        let Ok(me) = self.file_id() else { return false };
+        read_static(other, self.path())
+            .is_ok_and(|h| h.pool_id == *pool_id && h.lineage.comes_from(me, lineage))
+    }
+
+    fn file_id(&self) -> io::Result<FileId> {
+        self.file().metadata().map(|m| FileId { device: m.dev(), inode: m.ino() })
     }
 
     /// True when the pool goes on in another file, which has all that was ever committed to this one, and is on the disk under
@@ -171,11 +186,11 @@ impl Pool {
 
     /// Gives the new file the pool's name. Under the old file's lock.
     fn put_in_place(&self, new: Rebuild, real: &Path) -> Result<Pool> {
-        let fail = |doing: &'static str| move |e: std::io::Error| Error::io(doing, real, &e);
+        let fail = |doing: &'static str| move |e: io::Error| Error::io(doing, real, &e);
         let metadata = self.file().metadata().map_err(fail("look at the pool"))?;
         let temporary = dir_of(real).join(unfinished_name(metadata.ino()));
         match std::fs::remove_file(&temporary) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("remove what an interrupted resize left", &temporary, &e));
             }
             _ => {}
@@ -193,7 +208,7 @@ impl Pool {
 
     fn rename_over(
         &self,
-        file: std::fs::File,
+        file: File,
         header: StaticHeader,
         temporary: &Path,
         real: &Path,

@@ -396,3 +396,38 @@ fn tails_and_writers_go_after_a_resizer_that_died_before_it_said_where() {
         assert_eq!(tail.next(None).unwrap().unwrap().seq().get(), 21, "{at}");
     }
 }
+
+#[test]
+fn a_handle_finds_the_pool_after_a_dead_resizer_and_seven_more_resizes() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    let pool = filled(&dir, 64 * KIB, 20);
+    let vars = [("PLASMITE_DIE_AT", "resize-renamed".to_owned()), ("LEN", (65 * KIB).to_string())];
+    let mut resizer = child("resizer", &path, &vars);
+    assert_eq!(resizer.wait().unwrap().signal(), Some(libc::SIGKILL));
+    for more in 1..=7 {
+        Pool::resize(&path, (65 + more) * KIB).unwrap();
+    }
+    let error = pool.check_alive().unwrap_err();
+    assert!(error.message().contains("resized"), "{error}");
+}
+
+#[test]
+fn a_copy_that_takes_the_pools_place_is_not_taken_for_the_resized_pool() {
+    for resized in [false, true] {
+        let dir = Dir::new();
+        let (path, copy) = (dir.path("p"), dir.path("copy"));
+        let pool = filled(&dir, 64 * KIB, 20);
+        fs::copy(&path, &copy).unwrap();
+        if resized {
+            Pool::resize(&copy, 128 * KIB).unwrap();
+        }
+        // The copy lacks it: whoever is at work on the old file may not be told that all of it went there.
+        put(&pool, "{}");
+        fs::rename(&copy, &path).unwrap();
+        for _ in 0..2 {
+            let error = pool.check_alive().unwrap_err();
+            assert!(error.message().contains("deleted"), "{resized}: {error}");
+        }
+    }
+}

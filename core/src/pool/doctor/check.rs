@@ -28,8 +28,8 @@ const TIP_LOOKS: u32 = 20;
 const TIP_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes of the header page that no field has: zero in this version of the format.
-const RESERVED: [std::ops::Range<u64>; 7] =
-    [92..512, 520..576, 600..640, 680..704, 744..768, 808..832, 848..1024];
+const RESERVED: [std::ops::Range<u64>; 8] =
+    [92..96, 232..512, 520..576, 600..640, 680..704, 744..768, 808..832, 848..1024];
 
 /// Examines the pool at `path`, which may be in use. Read permission is enough, and nothing is changed.
 ///
@@ -83,7 +83,7 @@ impl<'a> Exam<'a> {
         let mut exam = Exam { ring, report, words: TextWords::default(), still };
         exam.state(file);
         exam.locks();
-        exam.reserved();
+        exam.reserved(&header.lineage);
         if still {
             exam.unrecovered(found);
         } else {
@@ -133,13 +133,17 @@ impl<'a> Exam<'a> {
         }
     }
 
-    fn reserved(&mut self) {
+    fn reserved(&mut self, lineage: &header::Lineage) {
         for at in RESERVED.iter().flat_map(|range| range.clone().step_by(4)) {
             if self.ring.map.half(at).load(Ordering::Relaxed) != 0 {
                 let message = "bytes that this version of the format does not use are not zero";
                 self.report.add(Finding::remark("reserved", message).at(at));
                 return;
             }
+        }
+        if !lineage.is_plausible() {
+            let message = "the files that the pool was in before it was resized can't be";
+            self.report.add(Finding::remark("lineage", message).at(header::RESIZES_AT));
         }
     }
 

@@ -17,7 +17,9 @@ use super::frames::{self, Look, Whole};
 use super::scan::{self, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::{Geometry, HEADER_BYTES};
-use crate::format::header::{RING_OFFSET_AT, SIZE_BYTES_AT, SLOTS_AT, STATIC_BYTES, StaticHeader};
+use crate::format::header::{
+    Lineage, RING_OFFSET_AT, SIZE_BYTES_AT, SLOTS_AT, STATIC_BYTES, StaticHeader,
+};
 use crate::pool::create::cannot_create;
 use crate::pool::live::Tip;
 use crate::pool::open;
@@ -220,7 +222,12 @@ impl Source {
         let chain = found.chain();
         let pool_id = files::random_id().map_err(fail)?;
         let geometry = self.room_for(&chain)?;
-        let header = StaticHeader { geometry, pool_id, created: Timestamp::now() };
+        let header = StaticHeader {
+            geometry,
+            pool_id,
+            created: Timestamp::now(),
+            lineage: Lineage::default(),
+        };
         let mut new = Rebuild::new(dir_of(out), out, header)?;
         let mut saved = Saved { incomplete: found.incomplete, ..Saved::default() };
         let mut empty = None;
