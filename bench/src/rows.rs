@@ -329,7 +329,7 @@ fn across_processes(bench: &mut Bench) {
 }
 
 fn durable(bench: &mut Bench) {
-    let count = if bench.effort == Effort::Quick { 30 } else { 200 };
+    let count = if bench.effort == Effort::Quick { 100 } else { 400 };
     let dir = bench.dir.clone();
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::options()

@@ -29,7 +29,7 @@ macro_rules! size {
             bytes: $bytes,
             limit: concat!("serde_json validates and memcpy, ", $name),
             fast: concat!("append ", $name),
-            synced: concat!("write ", $name, " and fdatasync, aligned"),
+            synced: concat!("serde_json validates, write and fdatasync, ", $name),
             flush: concat!("flush ", $name),
         }
     };
@@ -54,14 +54,15 @@ pub(crate) fn rows(bench: &mut Bench) {
         .unwrap();
     let shared = Shared::new(&file, POOL_BYTES as usize);
     for size in SIZES {
-        fast(bench, size, &pool, &shared);
-        flush(bench, size, &pool, &file);
+        let validated = fast(bench, size, &pool, &shared);
+        flush(bench, size, &pool, &file, validated);
     }
     drop(pool);
     Pool::delete(&path).unwrap();
 }
 
-fn fast(bench: &mut Bench, size: &Size, pool: &Pool, shared: &Shared) {
+/// Returns the nanoseconds that validation takes.
+fn fast(bench: &mut Bench, size: &Size, pool: &Pool, shared: &Shared) -> f64 {
     let text = dense(size.bytes);
     // About as many bytes of each size.
     let count = (bench.count * 256 / size.bytes as u64).clamp(8, bench.count);
@@ -72,7 +73,8 @@ fn fast(bench: &mut Bench, size: &Size, pool: &Pool, shared: &Shared) {
         let text = std::str::from_utf8(black_box(text.as_bytes())).unwrap();
         black_box(serde_json::from_str::<IgnoredAny>(text).unwrap());
     }
-    bench.note(size.limit, each(start, count) + copied, None, None);
+    let validated = each(start, count);
+    bench.note(size.limit, validated + copied, None, None);
     let append = |_| {
         pool.append(black_box(text.as_bytes()), NO_TAGS, Durability::Fast).unwrap();
     };
@@ -80,9 +82,10 @@ fn fast(bench: &mut Bench, size: &Size, pool: &Pool, shared: &Shared) {
     let start = Instant::now();
     (0..count).for_each(append);
     bench.note(size.fast, each(start, count), Some((size.limit, 1.5)), None);
+    validated
 }
 
-fn flush(bench: &mut Bench, size: &Size, pool: &Pool, file: &File) {
+fn flush(bench: &mut Bench, size: &Size, pool: &Pool, file: &File, validated: f64) {
     let count = if bench.effort == Effort::Quick { 10 } else { 50 };
     let text = dense(size.bytes);
     // What is written begins on a page, as what a disk takes does.
@@ -93,7 +96,7 @@ fn flush(bench: &mut Bench, size: &Size, pool: &Pool, file: &File) {
         file.write_all_at(text.as_bytes(), n % places * page).unwrap();
         file.sync_data().unwrap();
     }
-    bench.note(size.synced, each(start, count), None, None);
+    bench.note(size.synced, each(start, count) + validated, None, None);
     pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
     let start = Instant::now();
     for _ in 0..count {
