@@ -244,7 +244,7 @@ pub(crate) struct FollowArgs {
     #[arg(value_name = "POOL", add = completion::of_pools())]
     pub(crate) pool: String,
     /// Begin with the last N messages (of those wanted by --tag and --where)
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = units::count)]
     pub(crate) tail: Option<u64>,
     /// Begin with what came since: 10m, 2h, 1d ago, or 2026-03-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = units::since)]
@@ -293,7 +293,8 @@ pub(crate) struct DuplexArgs {
         value_name = "N",
         default_value_t = 0,
         hide_default_value = true,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = units::count
     )]
     pub(crate) tail: u64,
     /// A tag for each message that is appended, and only messages with it are shown; may be given several times

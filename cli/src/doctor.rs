@@ -112,8 +112,8 @@ fn report_text(client: &Client, name: &str, report: &Report) -> String {
 
 fn saved_text(pool: &str, out: &str, saved: &Salvaged) -> String {
     let mut text = format!(
-        "saved {} messages of {} into {}: {} to {}\n",
-        saved.bounds.count(),
+        "saved {} of {} into {}: {} to {}\n",
+        output::messages(saved.bounds.count()),
         printable(pool),
         printable(out),
         saved.bounds.oldest,

@@ -22,12 +22,11 @@ use crate::wanted::Wanted;
 pub(crate) fn run(client: &Client, args: &ExportArgs) -> Outcome {
     let mut wanted = Wanted::new(&args.tags, &args.expressions)?;
     let pool = pools::open_read_only(client, &args.pool)?;
+    let found = args.seqs.within(pool.bounds()?).map_err(|error| named(&error, &args.pool))?;
     let mut target = match &args.file {
         Some(path) => Target::File(Exported::open(path, args.resume, &pool)?),
         None => Target::Stdout(Printer::default()),
     };
-    let bounds = pool.bounds()?;
-    let found = args.seqs.within(bounds).map_err(|error| named(&error, &args.pool))?;
     let span = match (found, target.goes_on_after()) {
         // Also what was overwritten since, so that its loss is told.
         (Some((_, last)), Some(done)) if args.seqs == Selection::ALL => Some((done.next(), last)),
@@ -53,7 +52,11 @@ pub(crate) fn run(client: &Client, args: &ExportArgs) -> Outcome {
     match absent {
         // Everything was asked for, and what was there was written.
         Some(Absent { span, count }) if args.seqs == Selection::ALL => {
-            let text = format!("{count} messages were overwritten before they could be exported");
+            let text = output::counted(
+                count,
+                "message was overwritten before it could be exported",
+                "messages were overwritten before they could be exported",
+            );
             output::notice("Dropped", &text, &[("dropped", count), ("seq", span.0.get())]);
             Ok(SUCCESS)
         }
@@ -112,8 +115,9 @@ impl Target {
     fn tell(&self, pool: &str) -> Result<(), Failure> {
         let Self::File(file) = self else { return Ok(()) };
         let line = if output::stdout_is_terminal() {
-            let (count, path) = (file.count, printable(&file.path.display().to_string()));
-            format!("{count} messages of {} exported to {path}\n", printable(pool))
+            let count = output::messages(file.count);
+            let path = printable(&file.path.display().to_string());
+            format!("{count} of {} exported to {path}\n", printable(pool))
         } else {
             output::json_line(&Receipt {
                 exported: file.count,

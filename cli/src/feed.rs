@@ -22,6 +22,11 @@ const PARTS_OF_POOL: u64 = 8;
 const BATCH_MESSAGES: usize = 1024;
 
 pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
+    let source = match args.json.as_deref().filter(|json| *json != "-") {
+        Some(json) => Source::One(json),
+        // Before a pool is created for it.
+        None => Source::Stream(Input::open(args.file.as_deref())?),
+    };
     let pool = pools::open_for_writing(client, &args.pool, &args.creation)?;
     let feeder = Feeder {
         pool: &pool,
@@ -30,14 +35,21 @@ pub(crate) fn run(client: &Client, args: &FeedArgs) -> Outcome {
         receipts: Receipts::new(&args.pool, &args.tags),
         pending: Pending::for_pool(&pool.pool()),
     };
-    if let Some(json) = args.json.as_deref().filter(|json| *json != "-") {
-        return feeder.feed_one(json);
+    match source {
+        Source::One(json) => feeder.feed_one(json),
+        Source::Stream(input) => {
+            if input.is_terminal() {
+                output::talk("Type JSON objects, such as {\"hello\":\"world\"}; Ctrl-D ends.");
+            }
+            feeder.feed_stream(input)
+        }
     }
-    let input = Input::open(args.file.as_deref())?;
-    if input.is_terminal() {
-        output::talk("Type JSON objects, such as {\"hello\":\"world\"}; Ctrl-D ends.");
-    }
-    feeder.feed_stream(input)
+}
+
+/// Where messages come from.
+enum Source<'a> {
+    One(&'a str),
+    Stream(Input),
 }
 
 struct Feeder<'a> {
@@ -158,8 +170,9 @@ impl Feeder<'_> {
         if matches!(printed, Err(Failure::ClosedPipe)) && more && !input.is_at_end() {
             let fed = self.receipts.count;
             let text = format!(
-                "the reader of the receipts has gone, so feeding ends after {fed} messages; \
-                 with > /dev/null everything is fed"
+                "the reader of the receipts has gone, so feeding ends after {}; \
+                 with > /dev/null everything is fed",
+                output::messages(fed)
             );
             output::notice("Ended", &text, &[("messages", fed)]);
         }
@@ -280,8 +293,8 @@ impl Receipts {
     /// What was only counted, for people.
     fn summarise(&self) {
         if let Some(last) = self.last.filter(|_| self.counted_only) {
-            let (count, pool) = (self.count, printable(&self.pool));
-            output::talk(&format!("{count} messages appended to {pool}, the last is {}", last.seq));
+            let (count, pool) = (output::messages(self.count), printable(&self.pool));
+            output::talk(&format!("{count} appended to {pool}, the last is {}", last.seq));
         }
     }
 

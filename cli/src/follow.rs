@@ -282,11 +282,10 @@ impl Dropped {
 
 /// Tells that `new` messages more, and `total` in all, were overwritten before they could be read.
 pub(crate) fn tell_dropped(new: u64, total: u64) {
-    let which = if new == 1 {
-        "message was overwritten before it"
-    } else {
-        "messages were overwritten before they"
-    };
-    let text = format!("{new} {which} could be read");
+    let text = output::counted(
+        new,
+        "message was overwritten before it could be read",
+        "messages were overwritten before they could be read",
+    );
     output::notice("Dropped", &text, &[("dropped", new), ("dropped_total", total)]);
 }

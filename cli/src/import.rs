@@ -30,12 +30,13 @@ fn time_of_message() -> Timestamp {
 }
 
 pub(crate) fn run(client: &Client, args: &ImportArgs) -> Outcome {
+    // Before a pool is created for it.
+    let mut input = Input::open(args.file.as_deref())?;
     drop(pools::open_for_writing(client, &args.pool, &args.creation)?);
     let path = client.path_of(&args.pool)?;
     let options = OpenOptions::new().clock(time_of_message);
     let pool = options.open(&path)?;
     let appender = Appender::new(pool.clone(), options);
-    let mut input = Input::open(args.file.as_deref())?;
     if input.is_terminal() {
         output::talk("Type lines as export writes them; Ctrl-D ends.");
     }
@@ -91,10 +92,16 @@ struct Meta<'a> {
     tags: Vec<Cow<'a, str>>,
 }
 
+/// The place that the parser counts is one in the record, and the record's own is told.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned()
+}
+
 impl Import<'_> {
     fn take(&mut self, document: &Document<'_>) -> Result<(), Error> {
         let envelope: Envelope<'_> = serde_json::from_str(document.as_str()).map_err(|e| {
-            Error::usage(format!("this is no exported message: {e}"))
+            Error::usage(format!("this is no exported message: {}", without_place(&e)))
                 .with_hint("import takes what export writes; plasmite feed takes any JSON objects")
         })?;
         let time = Timestamp::parse(&envelope.time)?;
@@ -128,12 +135,13 @@ impl Told {
         self.first_seq.get_or_insert(receipt.seq.get());
         self.last_seq = Some(receipt.seq.get());
         self.times_changed += u64::from(receipt.time != time);
-        self.seqs_changed += u64::from(seq != Some(receipt.seq.get()));
+        self.seqs_changed += u64::from(seq.is_some_and(|seq| seq != receipt.seq.get()));
     }
 
     fn tell(&self, pool: &str) -> Result<(), crate::errors::Failure> {
         let line = if output::stdout_is_terminal() {
-            let mut line = format!("{} messages imported into {}", self.imported, printable(pool));
+            let mut line = output::messages(self.imported);
+            line.push_str(&format!(" imported into {}", printable(pool)));
             if let (Some(first), Some(last)) = (self.first_seq, self.last_seq) {
                 line.push_str(&format!(", as {first} to {last}"));
             }
@@ -147,17 +155,21 @@ impl Told {
         };
         output::write_stdout(line.as_bytes())?;
         if self.seqs_changed > 0 {
-            let text = format!(
-                "{} messages have other numbers than they had: a pool numbers its messages from 1, without holes",
-                self.seqs_changed
+            let which = output::counted(
+                self.seqs_changed,
+                "message has another number than it had",
+                "messages have other numbers than they had",
             );
+            let text = format!("{which}: a pool numbers its messages from 1, without holes");
             output::notice("SeqsChanged", &text, &[("messages", self.seqs_changed)]);
         }
         if self.times_changed > 0 {
-            let text = format!(
-                "{} messages have other times than they had: a pool's times don't go backwards, nor beyond now",
-                self.times_changed
+            let which = output::counted(
+                self.times_changed,
+                "message has another time than it had",
+                "messages have other times than they had",
             );
+            let text = format!("{which}: a pool's times don't go backwards, nor beyond now");
             output::notice("TimesChanged", &text, &[("messages", self.times_changed)]);
         }
         Ok(())

@@ -180,6 +180,16 @@ fn stdout_can_close() -> bool {
     })
 }
 
+/// A count with the words for one and for any other number.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn messages(count: u64) -> String {
+    counted(count, "message", "messages")
+}
+
 /// A number of bytes for people: `64 MiB`, `1.5 KiB`.
 pub(crate) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

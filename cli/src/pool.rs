@@ -54,11 +54,11 @@ pub(crate) fn resize(client: &Client, args: &ResizeArgs) -> Outcome {
     let line = if output::stdout_is_terminal() {
         let left = if dropped == 0 { String::new() } else { format!(", {dropped} had no room") };
         format!(
-            "resized {} from {} to {}: {} messages stay{left}\n",
+            "resized {} from {} to {}: {}{left}\n",
             printable(name),
             bytes_text(resized.size_before),
             bytes_text(info.size_bytes),
-            info.bounds.count()
+            output::counted(info.bounds.count(), "message stays", "messages stay")
         )
     } else {
         let facts = info.to_json();

@@ -68,6 +68,11 @@ pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// How many: a whole number.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number, such as 0 or 10".to_owned())
+}
+
 /// A speed: how many times as fast as it was.
 pub(crate) fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -12,7 +12,7 @@ use super::pools_view::{STRONG, Theme, put};
 use super::prompt;
 use super::sort::SortKey;
 use super::watch::Watched;
-use crate::output::{bytes_text, printable};
+use crate::output::{bytes_text, messages, printable};
 
 /// What is shown of a pool.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl PoolView {
             put(buffer, x, line.y, end, &printable(why), theme.in_colour(Color::Red));
             return None;
         }
-        x = put(buffer, x, line.y, end, &format!("{} messages  ", following.count), theme.faint());
+        x = put(buffer, x, line.y, end, &format!("{}  ", messages(following.count)), theme.faint());
         if self.back > 0 {
             x = put(buffer, x, line.y, end, &format!("{} newer below  ", self.back), STRONG);
         }

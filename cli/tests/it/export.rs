@@ -67,6 +67,23 @@ fn a_file_that_is_there_is_never_overwritten() {
 }
 
 #[test]
+fn no_file_is_made_when_nothing_of_what_is_named_is_there() {
+    let sandbox = Sandbox::with_docs();
+    numbered(&sandbox, 2, &[]);
+    for (args, code) in [
+        (&["export", "docs", "5..9"][..], 3),
+        (&["export", "docs", "7"], 3),
+        (&["export", "other"], 3),
+        (&["export", "docs", "--where", ".["], 2),
+    ] {
+        for more in [&["--file", "f"][..], &["--file", "f", "--resume"]] {
+            sandbox.run(&[args, more].concat()).fails(code);
+            assert!(!sandbox.path("f").exists(), "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn resume_adds_what_came_since_and_mends_a_line_that_was_cut_short() {
     let sandbox = Sandbox::with_docs();
     numbered(&sandbox, 5, &[]);
@@ -136,6 +153,18 @@ fn what_an_import_can_not_keep_is_told() {
 }
 
 #[test]
+fn messages_without_a_number_have_no_other_numbers() {
+    let sandbox = Sandbox::with_docs();
+    let input = r#"{"time":"2026-01-01T00:00:00Z","data":{"n":1}}
+        {"seq":1,"time":"2026-01-01T00:00:00Z","data":{"n":2}}
+        {"seq":null,"time":"2026-01-01T00:00:00Z","data":{"n":3}}"#;
+    let ran = sandbox.run_with(&["import", "docs"], input.as_bytes());
+    let told = &json_lines(&ran.out)[0];
+    assert_eq!((&told["imported"], &told["seqs_changed"]), (&json!(3), &json!(1)));
+    assert!(ran.err.contains("1 message has another number than it had"), "{ran:?}");
+}
+
+#[test]
 fn what_is_no_exported_message_is_refused_with_its_record() {
     let sandbox = Sandbox::with_docs();
     numbered(&sandbox, 2, &[]);
@@ -154,7 +183,10 @@ fn what_is_no_exported_message_is_refused_with_its_record() {
         let sandbox = Sandbox::with_docs();
         let ran = sandbox.run_with(&["import", "docs"], format!("{good}{bad}").as_bytes());
         let error = ran.error(2);
-        assert!(error["message"].as_str().unwrap().starts_with("record 3"), "{bad}: {error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("record 3"), "{bad}: {error}");
+        // The record's place is told in bytes of the input.
+        assert!(!message.contains("column"), "{bad}: {error}");
         assert_eq!(json_lines(&ran.out)[0]["imported"], 2, "{bad}");
         let input = format!("{bad}\n{good}");
         let args = ["import", "docs", "--errors", "skip"];

@@ -66,6 +66,16 @@ fn stdin_may_hold_any_of_the_usual_streams() {
 }
 
 #[test]
+fn no_pool_is_created_for_an_input_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    for verb in ["feed", "import"] {
+        let error = sandbox.run(&[verb, "docs", "--create", "--file", "nowhere"]).fails(3);
+        assert_eq!(error["path"], "nowhere");
+        assert!(!sandbox.pool_file("docs").exists(), "{verb}");
+    }
+}
+
+#[test]
 fn empty_input_is_no_message() {
     let sandbox = Sandbox::with_docs();
     assert_eq!(sandbox.run_with(&["feed", "docs"], b"").ok(), "");

@@ -237,7 +237,7 @@ fn an_expression_that_never_ends_costs_a_child_and_not_the_view() {
     let screen = Screen::start(&sandbox, "ulimit -c 0", "top");
     screen.shows("READERS");
     screen.keys(&["Enter"]);
-    screen.shows("1 messages");
+    screen.shows("1 message");
     for expression in ["repeat(.) | select(false)", "def f: 1 + f; f"] {
         screen.keys(&["/", "C-u"]);
         screen.type_text(expression);
@@ -245,7 +245,7 @@ fn an_expression_that_never_ends_costs_a_child_and_not_the_view() {
         screen.shows(&format!("filter: {expression} "));
     }
     screen.keys(&["/", "C-u", "Enter"]);
-    screen.shows("1 messages");
+    screen.shows("1 message");
     assert_eq!(children(screen.pid()).len(), 1);
     screen.keys(&["q"]);
     screen.ended(0);

@@ -150,13 +150,17 @@ fn not_an_object(rest: &[u8]) -> (String, Option<&'static str>) {
     (format!("data must be a JSON object, not {kind}"), Some("wrap it, as in {\"value\": ...}"))
 }
 
+const QUOTES: &str = "strings and keys take double quotes";
+
 fn grammar(expected: Expected, rest: &[u8]) -> (String, Option<&'static str>) {
     let hint = match rest.first() {
         None => {
             let what = expected.instead_of_the_end().to_owned();
             return (what, Some("the end of the object is missing"));
         }
-        Some(b'\'') => Some("strings and keys take double quotes"),
+        Some(b'\'') => Some(QUOTES),
+        // A key as JavaScript may have it, or one whose quotes the shell took.
+        Some(b'A'..=b'Z' | b'a'..=b'z' | b'_') if expected == Expected::Key => Some(QUOTES),
         Some(0..b' ') => Some("write control characters in strings as escapes, such as \\n"),
         _ => None,
     };
