@@ -60,16 +60,23 @@ pub(crate) fn begin(
     words[4] = u64::from(h.payload_len);
     let crc = checksum(&words, payload_crc);
     words[0] |= u64::from(crc);
-    // Put together in registers: what was just stored in pieces can't be loaded at once without waiting for the stores.
-    let begin = payload.first_chunk().copied().unwrap_or_else(|| {
-        let mut padded = [0; FIRST_PAYLOAD];
-        padded[..payload.len()].copy_from_slice(payload);
-        padded
-    });
-    let [a, b, c, d, rest @ ..] = begin;
-    words[4] |= u64::from(u32::from_le_bytes([a, b, c, d])) << 32;
-    for (word, bytes) in words[5..].iter_mut().zip(rest.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
+    match payload.first_chunk::<FIRST_PAYLOAD>() {
+        Some(begin) => {
+            let [a, b, c, d, rest @ ..] = begin;
+            words[4] |= u64::from(u32::from_le_bytes([*a, *b, *c, *d])) << 32;
+            for (word, bytes) in words[5..].iter_mut().zip(rest.as_chunks().0) {
+                *word = u64::from_le_bytes(*bytes);
+            }
+        }
+        // Put together in registers: what was just stored in pieces can't be loaded at once without waiting for the stores.
+        None => {
+            let (halves, end) = payload.as_chunks::<4>();
+            let end = end.iter().rev().fold(0, |half, &byte| half << 8 | u32::from(byte));
+            let halves = halves.iter().map(|half| u32::from_le_bytes(*half)).chain([end]);
+            for (half, i) in halves.zip(9..) {
+                words[i / 2] |= u64::from(half) << (i % 2 * 32);
+            }
+        }
     }
     (words, crc, words_for(payload.len() as u64).min(FIRST_WORDS as u64) as usize)
 }

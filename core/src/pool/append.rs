@@ -203,7 +203,7 @@ impl Pool {
             let writer = Writer::lock(self, local)?;
             let mut tip = writer.tip()?;
             for frame in frames {
-                tip = writer.put(&frame, &tip, now, durability)?;
+                tip = writer.put(&frame, tip, now, durability)?;
                 last = tip.seq;
                 count += 1;
                 receive(Receipt { seq: tip.seq, time: tip.time });
@@ -290,7 +290,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock(pool: &'a Pool, local: &'a Local) -> Result<Self> {
         let waiter = pool.waiter(local);
         let word = pool.map().writer_lock();
@@ -300,18 +300,17 @@ impl<'a> Writer<'a> {
         let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
         let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
         failpoint::pass(Failpoint::LockTaken);
-        let writer = Self { pool, local, ring: pool.ring(), _held: held, _place: place };
         // A deleter that died may have removed the file and not said so.
         if taken_over {
             pool.check_alive()?
         } else {
             pool.check_state()?
         }
-        Ok(writer)
+        Ok(Self { pool, local, ring: pool.ring(), _held: held, _place: place })
     }
 
     /// What the next append goes on from.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tip(&self) -> Result<Tip> {
         let map = self.ring.map;
         let newest = Seq::new(map.committed().load(Ordering::Acquire));
@@ -320,17 +319,19 @@ impl<'a> Writer<'a> {
         if !plausible(bounds, self.ring.geometry) {
             return Err(self.corrupt(format!("the bounds {oldest}..={newest} can't be")));
         }
-        let tip = Tip::read(map, newest)
-            .ok_or_else(|| self.corrupt(format!("no tip belongs to message {newest}")))?;
-        tip.checked(self.ring.geometry).map_err(|e| e.with_path(self.pool.path()))
+        let Some(tip) = Tip::read(map, newest) else {
+            return Err(self.corrupt(format!("no tip belongs to message {newest}")));
+        };
+        tip.check(self.ring.geometry).map_err(|e| e.with_path(self.pool.path()))?;
+        Ok(tip)
     }
 
     /// Makes room, copies the frame in, and publishes it.
-    #[inline]
+    #[inline(always)]
     fn put(
         &self,
         frame: &Frame<'_>,
-        tip: &Tip,
+        tip: Tip,
         now: Timestamp,
         durability: Durability,
     ) -> Result<Tip> {
@@ -342,7 +343,7 @@ impl<'a> Writer<'a> {
             );
         }
         let bytes = self.ring.geometry.frame_bytes(frame.payload_len());
-        self.make_room(tip, bytes)?;
+        self.make_room(tip.seq, tip.tail, bytes)?;
         // Pairs with the acquire fence in `Pool::while_retained`: a reader that sees one of the stores below sees `oldest` too.
         fence(Ordering::Release);
 
@@ -387,22 +388,22 @@ impl<'a> Writer<'a> {
         Ok(next)
     }
 
-    /// Moves `oldest` on until a frame of `bytes` bytes and one slot are free behind the tip.
-    fn make_room(&self, tip: &Tip, bytes: u64) -> Result<()> {
+    /// Moves `oldest` on until a frame of `bytes` bytes and one slot are free behind message `newest`, which ends at `tail`.
+    fn make_room(&self, newest: Seq, tail: u64, bytes: u64) -> Result<()> {
         let map = self.ring.map;
         let geometry = self.ring.geometry;
         let mut oldest = Seq::new(map.oldest().load(Ordering::Relaxed));
         let first = oldest;
-        let mut used = self.used(oldest, tip)?;
+        let mut used = self.used(oldest, newest, tail)?;
         while used + bytes > geometry.ring_bytes
-            // Wrapping: another process may have made `oldest` anything since `tip` was checked; the loop finds that out.
-            || tip.seq.next().get().wrapping_sub(oldest.get()) >= geometry.slots
+            // Wrapping: another process may have made `oldest` anything since the tip was checked; the loop finds that out.
+            || newest.next().get().wrapping_sub(oldest.get()) >= geometry.slots
         {
-            if oldest > tip.seq {
+            if oldest > newest {
                 return Err(self.corrupt("an empty ring has no room".into()));
             }
             oldest = oldest.next();
-            let less = self.used(oldest, tip)?;
+            let less = self.used(oldest, newest, tail)?;
             if less >= used {
                 return Err(self
                     .corrupt(format!("message {oldest} lies before an older one"))
@@ -419,13 +420,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Ring bytes from message `oldest` to the tip; 0 when there is none.
-    fn used(&self, oldest: Seq, tip: &Tip) -> Result<u64> {
-        if oldest > tip.seq {
+    /// Ring bytes from message `oldest` to the tail; 0 when there is none.
+    fn used(&self, oldest: Seq, newest: Seq, tail: u64) -> Result<u64> {
+        if oldest > newest {
             return Ok(0);
         }
         let start = self.ring.start_of(oldest).map_err(|e| e.with_path(self.pool.path()))?;
-        Ok(self.ring.distance(start, tip.tail))
+        Ok(self.ring.distance(start, tail))
     }
 
     #[cold]

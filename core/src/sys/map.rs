@@ -51,6 +51,7 @@ impl Map {
     }
 
     /// The word at byte `at`, which is a multiple of 8 inside the mapping.
+    #[inline]
     pub(crate) fn word(&self, at: u64) -> &Word {
         self.check(at, 8, 8);
         // SAFETY: inside the mapping and aligned, as just checked; the mapping lives as long as the borrow; other processes
@@ -59,6 +60,7 @@ impl Map {
     }
 
     /// The half word at byte `at`, which is a multiple of 4 inside the mapping.
+    #[inline]
     pub(crate) fn half(&self, at: u64) -> &Half {
         self.check(at, 4, 4);
         // SAFETY: as in `word`.
