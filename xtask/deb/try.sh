@@ -84,7 +84,7 @@ plasmite feed docs '{"text":"after"}' > receipt
 wait "$reader"
 grep -Fx '{"text":"after"}' followed
 
-say "a newcomer: README, every recipe, every verb, and an hour in which each step is broken once"
+say "a newcomer: README, every verb, every recipe and each of them broken, and an hour"
 rm -rf ~/.plasmite
 PLASMITE_INSTALLED=1 "$docs" > docs.log 2>&1 || { cat docs.log; exit 1; }
 plasmite feed docs '{}' --create > receipt

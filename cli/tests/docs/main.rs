@@ -136,9 +136,35 @@ fn cli() {
 /// What a newcomer tries in the first hour, on a journal and on events by the thousand, each step broken once.
 #[test]
 fn newcomers_hour() {
-    let script = root().join("cli/tests/newcomer/hour.sh");
+    newcomer("hour.sh");
+}
+
+/// Every recipe, and the README's session, broken as they may break for who follows them.
+#[test]
+fn recipes_broken() {
+    newcomer("broken.sh");
+}
+
+#[test]
+fn each_recipe_is_broken() {
+    let script = fs::read_to_string(root().join("cli/tests/newcomer/broken.sh")).unwrap();
+    let text = fs::read_to_string(root().join("docs/cookbook.md")).unwrap();
+    let recipes = text.lines().filter_map(|line| line.strip_prefix("## "));
+    let steps = script.lines().filter_map(|line| line.strip_prefix("step \""));
+    let steps: Vec<&str> = steps.filter_map(|step| step.strip_suffix('"')).collect();
+    let wanted: Vec<&str> = ["A session"].into_iter().chain(recipes).collect();
+    assert_eq!(steps, wanted);
+}
+
+/// Runs a script of `cli/tests/newcomer`.
+fn newcomer(script: &str) {
+    let (script, cookbook) =
+        (root().join("cli/tests/newcomer").join(script), root().join("docs/cookbook.md"));
     let folder = tempfile::tempdir().unwrap();
-    let (status, printed) =
-        Shell::start(folder.path()).run(&format!("bash '{}'", script.display()));
+    let (status, printed) = Shell::start(folder.path()).run(&format!(
+        "bash '{}' '{}'",
+        script.display(),
+        cookbook.display()
+    ));
     assert_eq!(status, 0, "{printed}");
 }

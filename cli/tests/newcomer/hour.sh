@@ -1,34 +1,9 @@
 #!/usr/bin/env bash
-# A newcomer's hour, with data that looks like data: what one tries first, each thing broken once. `plasmite` is the one on PATH.
+# A newcomer's hour, with data that looks like data: what one tries first, each thing broken once.
 # Needs jq and python3; leaves nothing behind.
-set -euo pipefail
-data="$(cd "$(dirname "$0")" && pwd)/data.py"
-home="$(mktemp -d)"
-export HOME="$home"
-cd "$home"
-trap 'plasmite unmount --lazy "$home/mnt" > "$home/unmount" 2>&1 || true; cd /; rm -rf "$home"' EXIT
-
-step() { printf '· %s\n' "$*"; }
-fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
-# is WHAT WANTED: both are the same.
-is() { [ "$1" = "$2" ] || fail "got «$1», not «$2»"; }
-# refused CODE WORDS COMMAND…: it ends with that code, and its error has these words and a hint.
-refused() {
-    local code=$1 words=$2 status=0
-    shift 2
-    "$@" > out 2> err < /dev/null || status=$?
-    is "$status" "$code"
-    grep -q -- "$words" err || fail "$*: $(cat err)"
-    jq -e '.error.hint != null and .error.kind != null' err > out || fail "$*: no hint: $(cat err)"
-}
-# until_true COMMAND…: within a minute.
-until_true() {
-    for _ in $(seq 600); do
-        if "$@" > out 2>&1; then return; fi
-        sleep 0.1
-    done
-    fail "not within a minute: $*"
-}
+# shellcheck source=words.sh
+. "$(dirname "$0")/words.sh"
+data="$here/data.py"
 
 python3 "$data" journal 4000 > journal.jsonl
 python3 "$data" events 3000 > events.jsonl
