@@ -22,6 +22,7 @@ mod hub;
 mod ino;
 mod interrupt;
 mod lane;
+mod memory_of_names;
 mod mount;
 mod mountinfo;
 mod names;

@@ -1,16 +1,17 @@
 //! Putting the tree into the file system.
 
-use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, INodeNo, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, POOL_SUFFIX, Result, check_pool_size};
 
 use crate::adapter::Adapter;
+use crate::memory_of_names::MemoryOfNames;
 use crate::mountinfo::FS_NAME;
 use crate::place::{prepare_mountpoint, prepare_pool_dir};
 use crate::refusal::mount_error;
@@ -124,9 +125,13 @@ impl Mount {
         let (sender, ended) = channel();
         let adapter = Adapter::new(Arc::clone(&tree), sender);
         let session = Session::new(adapter, &mountpoint, &config)
-            .and_then(Session::spawn)
-            .map_err(|error| mount_error(&mountpoint, &error))?;
-        watch_pools(&tree, &session);
+            .and_then(|session| {
+                let device = session.as_fd().try_clone_to_owned()?;
+                Ok((session.spawn()?, device))
+            })
+            .map_err(|error| mount_error(&mountpoint, &error));
+        let (session, device) = session?;
+        watch_pools(&tree, MemoryOfNames::new(session.notifier(), device.into()));
         let unmounter = Unmounter { mountpoint, tree };
         let mount = Self { _session: ManuallyDrop::new(session), ended, unmounter };
         mount.check()?;
@@ -185,7 +190,7 @@ impl Unmounter {
 
 /// Tells the kernel when the name of a pool goes away or comes to mean another pool, so that it may remember names.
 /// Without the watch it asks each time.
-fn watch_pools(tree: &Arc<Tree>, session: &BackgroundSession) {
+fn watch_pools(tree: &Arc<Tree>, mut names: MemoryOfNames) {
     const ROUND: Duration = Duration::from_secs(2);
     let watch = match NameWatch::new(tree.pool_dir()) {
         Ok(watch) => watch,
@@ -197,20 +202,18 @@ fn watch_pools(tree: &Arc<Tree>, session: &BackgroundSession) {
             return;
         }
     };
-    let (notifier, tree) = (session.notifier(), Arc::downgrade(tree));
+    let tree = Arc::downgrade(tree);
     if let Some(tree) = tree.upgrade() {
         tree.set_watched(true);
     }
     let watcher = tree.clone();
     let started = small_thread("pool-names", move || {
-        while let Some(names) = watch.next(ROUND) {
+        while let Some(files) = watch.next(ROUND) {
             let Some(tree) = tree.upgrade() else { return };
-            for name in names.iter().filter_map(|file| file.to_str()?.strip_suffix(POOL_SUFFIX)) {
+            for name in files.iter().filter_map(|file| file.to_str()?.strip_suffix(POOL_SUFFIX)) {
                 // Only then: a directory that the kernel is told to forget has no path for those who are in it.
                 if tree.is_stale(name) {
-                    tree.wait_for_naming();
-                    // The kernel may not know the name: nothing to forget.
-                    let _ = notifier.inval_entry(INodeNo::ROOT, OsStr::new(name));
+                    names.drop_pool(name, || tree.wait_for_naming());
                 }
             }
         }

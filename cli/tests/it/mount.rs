@@ -195,18 +195,45 @@ fn what_can_not_be_mounted_is_told() {
     sandbox.run(&["mount"]).fails(2);
 }
 
+/// Has the daemon do what it does with a kernel that has to lock a directory to forget a name.
+const OLDER_KERNEL: &str = "PLASMITE_AS_BEFORE_LINUX_6_16=1";
+
+/// A mount of `docs` and `other`, whose names the kernel knows.
+fn with_two_pools(sandbox: &Sandbox, wrapper: &[&str]) -> Mounted {
+    sandbox.run(&["pool", "create", "other"]).ok();
+    let mounted = Mounted::new(sandbox, wrapper, &[]);
+    for name in ["docs", "other"] {
+        fs::metadata(mounted.file(name)).unwrap();
+    }
+    mounted
+}
+
+/// Has the daemon tell the kernel that a name has gone, and kills it. Where it tells at once, it has done it by then.
+fn kill_when_a_pool_goes(sandbox: &Sandbox, mounted: &mut Mounted) {
+    fs::remove_file(sandbox.path("pools/other.plasmite")).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    mounted.daemon.signal(Signal::KILL);
+}
+
+/// Waits until a program waits for an answer of a mount.
+fn wait_for_a_request(program: &Proc) {
+    let waits = |pid: u32| fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap();
+    program.wait_until(|pid| waits(pid) == "request_wait_answer");
+}
+
 #[test]
 fn a_daemon_that_is_killed_while_a_pool_is_removed_and_another_goes_dies_and_lets_the_remover_go() {
     if !have_fuse() {
         return;
     }
-    let sandbox = Sandbox::with_docs();
-    sandbox.run(&["pool", "create", "other"]).ok();
-    let mut mounted = Mounted::new(&sandbox, &["env"], &[]);
-    // The kernel is to know the names.
-    for name in ["docs", "other"] {
-        fs::metadata(mounted.file(name)).unwrap();
+    for wrapper in [&["env"][..], &["env", OLDER_KERNEL]] {
+        killed_while_a_pool_is_removed(wrapper);
     }
+}
+
+fn killed_while_a_pool_is_removed(wrapper: &[&str]) {
+    let sandbox = Sandbox::with_docs();
+    let mut mounted = with_two_pools(&sandbox, wrapper);
     // A writer that stopped in the lock: the removal waits for it in the daemon, and the kernel keeps the directory locked.
     let mut feed = sandbox.command(&["feed", "docs", "{}"]);
     feed.env("PLASMITE_STOP_AT", "lock-taken");
@@ -216,12 +243,67 @@ fn a_daemon_that_is_killed_while_a_pool_is_removed_and_another_goes_dies_and_let
     let mut rmdir = Command::new("rmdir");
     rmdir.arg(mounted.file("docs"));
     let mut remover = sandbox.start(rmdir);
-    let waits = |pid: u32| fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap();
-    remover.wait_until(|pid| waits(pid) == "request_wait_answer");
-    // Now the daemon has to tell the kernel of a name that has gone. Where it did so at once, it has done it by then.
-    fs::remove_file(sandbox.path("pools/other.plasmite")).unwrap();
-    thread::sleep(Duration::from_millis(300));
-    mounted.daemon.signal(Signal::KILL);
+    wait_for_a_request(&remover);
+    // What it waits for is the removal, no look-up before it.
+    let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(Result::unwrap);
+    let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
+    mounted.daemon.wait_until(|pid| {
+        threads(pid).any(|thread| name(thread).is_ok_and(|name| name == "pool-helper\n"))
+    });
+    kill_when_a_pool_goes(&sandbox, &mut mounted);
     assert_eq!(remover.end().0, Some(1), "rmdir");
     mounted.daemon.status();
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_a_pool_is_looked_for_and_another_goes_dies_and_lets_the_looker_go()
+{
+    // An older kernel has no other way than to lock the directory.
+    if !have_fuse() || kernel() < (6, 16) {
+        return;
+    }
+    // A pool file on a file system that does not answer keeps the look-up in the daemon, and the kernel the directory locked.
+    let elsewhere = Sandbox::new();
+    let slow = Mounted::new(&elsewhere, &["env"], &[]);
+    let sandbox = Sandbox::with_docs();
+    let link = sandbox.path("pools/slow.plasmite");
+    std::os::unix::fs::symlink(slow.file("nothing"), link).unwrap();
+    let mut mounted = with_two_pools(&sandbox, &["env"]);
+    slow.daemon.signal(Signal::STOP);
+    let mut stat = Command::new("stat");
+    stat.arg(mounted.file("slow"));
+    let mut looker = sandbox.start(stat);
+    wait_for_a_request(&looker);
+    kill_when_a_pool_goes(&sandbox, &mut mounted);
+    assert_eq!(looker.end().0, Some(1), "stat");
+    mounted.daemon.status();
+    slow.daemon.signal(Signal::CONT);
+}
+
+#[test]
+fn names_of_pools_that_go_are_forgotten_also_by_an_older_kernel() {
+    if !have_fuse() {
+        return;
+    }
+    for wrapper in [&["env"][..], &["env", OLDER_KERNEL]] {
+        let sandbox = Sandbox::with_docs();
+        let mounted = with_two_pools(&sandbox, wrapper);
+        fs::remove_file(sandbox.path("pools/other.plasmite")).unwrap();
+        mounted.daemon.wait_until(|_| !mounted.file("other").exists());
+        sandbox.run(&["pool", "create", "other"]).ok();
+        let other = fs::metadata(mounted.file("other")).unwrap().ino();
+        fs::rename(sandbox.path("pools/docs.plasmite"), sandbox.path("pools/other.plasmite"))
+            .unwrap();
+        mounted.daemon.wait_until(|_| !mounted.file("docs").exists());
+        mounted
+            .daemon
+            .wait_until(|_| fs::metadata(mounted.file("other")).is_ok_and(|m| m.ino() != other));
+    }
+}
+
+/// The version of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

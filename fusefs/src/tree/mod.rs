@@ -140,8 +140,7 @@ impl Tree {
 
     /// To be held, by who makes, removes or renames something in one of these directories, until the kernel has its answer.
     ///
-    /// The kernel keeps the root locked until then, and wants it unlocked to forget a name. A daemon that is killed in between
-    /// could not die, because its thread waits in the kernel, nor could the program that asked: see [`Tree::wait_for_naming`].
+    /// See [`crate::memory_of_names`].
     pub(crate) fn naming(&self, parents: &[u64]) -> Option<MutexGuard<'_, ()>> {
         parents.contains(&Ino::Root.encode()).then(|| lock(&self.naming))
     }
