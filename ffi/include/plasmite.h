@@ -46,6 +46,11 @@
  * Fork. Handles work in a forked child too, independently of the parent (a stream goes on from where it was). The
  *   exception is a stream that another thread was reading from at the moment of the fork: open a new one.
  *
+ * Resizing. When a pool gets another size (plasmite pool resize), streams go on in its new file by themselves: no message is
+ *   lost or repeated, but for the oldest ones if they have no room there. An open plsm_pool_t gives PLSM_ERR_NOT_FOUND, with
+ *   path set and a text that says "resized", from then on, and what it was asked to append is not appended: free it, open the
+ *   pool again, and repeat the call. Messages keep their seqs.
+ *
  * Text. Strings are UTF-8 with a NUL at the end; the pool directory may be any bytes. JSON in buffers has
  *   no NUL in it, and no newline at its end (except for JSON Lines, where each line has one).
  */
@@ -100,7 +105,7 @@ typedef struct plsm_receipt {
 enum {
     PLSM_ERR_INTERNAL = 1,       /* a bug of Plasmite */
     PLSM_ERR_USAGE = 2,          /* a bad argument, invalid JSON, a message too large, an unknown format version */
-    PLSM_ERR_NOT_FOUND = 3,      /* no such pool (path is set), or no such message (seq is set) */
+    PLSM_ERR_NOT_FOUND = 3,      /* no such pool (path is set; open it anew if it was resized), or no such message (seq is set) */
     PLSM_ERR_ALREADY_EXISTS = 4, /* a pool of that name is there already */
     PLSM_ERR_BUSY = 5,           /* a writer that lives keeps the pool's lock; trying again later may work */
     PLSM_ERR_PERMISSION = 6,     /* the file system refused */

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plasmite_core::{Error, ErrorKind, Pool, Result, Seq, fork_generation};
 
@@ -44,7 +44,8 @@ impl Signal {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     signal: Arc<Signal>,
-    watch: Arc<Watch>,
+    /// Of the file that the stream reads, as of when it found nothing there.
+    watch: Mutex<Arc<Watch>>,
     /// A forked child has neither the thread nor a descriptor of its own: it keeps its hands off.
     generation: u32,
 }
@@ -54,7 +55,8 @@ impl Readiness {
     pub(crate) fn new(pool: &Pool) -> Result<Self> {
         let signal = Arc::new(Signal::new()?);
         signal.set();
-        Ok(Self { signal, watch: Watch::join(pool)?, generation: fork_generation() })
+        let watch = Mutex::new(Watch::join(pool)?);
+        Ok(Self { signal, watch, generation: fork_generation() })
     }
 
     pub(crate) fn fd(&self) -> Result<RawFd> {
@@ -69,18 +71,31 @@ impl Readiness {
         self.generation == fork_generation()
     }
 
-    /// Nothing is there after `seen`: not readable, until there is.
-    pub(crate) fn found_nothing_after(&self, seen: Seq) {
-        if self.is_ours() {
-            self.watch.wake_after(seen, &self.signal);
+    /// Nothing is there in `pool` after `seen`: not readable, until there is.
+    pub(crate) fn found_nothing_after(&self, pool: &Pool, seen: Seq) -> Result<()> {
+        if !self.is_ours() {
+            return Ok(());
         }
+        let mut watch = self.watch();
+        if watch.is_over() {
+            // The pool was resized, so that `pool` is in another file.
+            let new = Watch::join(pool)?;
+            watch.leave(&self.signal);
+            *watch = new;
+        }
+        watch.wake_after(seen, &self.signal);
+        Ok(())
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Arc<Watch>> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Readiness {
     fn drop(&mut self) {
         if self.is_ours() {
-            self.watch.leave(&self.signal);
+            self.watch().leave(&self.signal);
         }
     }
 }

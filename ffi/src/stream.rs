@@ -28,7 +28,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pool: Pool,
     timeout: Option<Duration>,
     /// Microseconds for which a wait spins before it sleeps.
     spin_us: AtomicU32,
@@ -71,12 +70,11 @@ enum Step<T> {
 }
 
 impl Stream {
-    pub(crate) fn new(pool: Pool, tail: TailOptions, timeout: Option<Duration>) -> Result<Self> {
+    pub(crate) fn new(pool: &Pool, tail: TailOptions, timeout: Option<Duration>) -> Result<Self> {
         let tail = pool.tail(tail)?;
         let message = Message::default();
         let cursor = Mutex::new(Cursor { tail, message, pending: None });
         Ok(Self {
-            pool,
             timeout,
             spin_us: AtomicU32::new(0),
             spun_after: AtomicU64::new(u64::MAX),
@@ -88,18 +86,34 @@ impl Stream {
     fn fd(&self) -> Result<RawFd> {
         if self.readiness.get().is_none() {
             // Of two threads that come here at once, one is in vain.
-            let _ = self.readiness.set(Readiness::new(&self.pool)?);
+            let _ = self.readiness.set(Readiness::new(self.cursor().tail.pool())?);
         }
         self.readiness.get().map_or(Ok(-1), Readiness::fd)
     }
 
     /// True when a message has come while this thread looked for it.
-    fn spin(&self, seen: Seq, left: Option<Duration>) -> Result<bool> {
+    fn spin(&self, pool: &Pool, seen: Seq, left: Option<Duration>) -> Result<bool> {
         let spin = Duration::from_micros(self.spin_us.load(Ordering::Relaxed).into());
         if spin.is_zero() || self.spun_after.swap(seen.get(), Ordering::Relaxed) == seen.get() {
             return Ok(false);
         }
-        self.pool.spin(seen, left.map_or(spin, |left| left.min(spin)))
+        pool.spin(seen, left.map_or(spin, |left| left.min(spin)))
+    }
+
+    /// Waits a while for a message after `seen`, or for a signal handler, in vain perhaps.
+    fn wait(&self, pool: &Pool, seen: Seq, left: Option<Duration>) -> Result<Waited> {
+        if self.spin(pool, seen, left)? {
+            return Ok(Waited::Newer);
+        }
+        pool.wait_or_signal(seen, Some(left.map_or(LOOK, |left| left.min(LOOK))))
+    }
+
+    /// Nothing has come in time.
+    fn give_up(&self, pool: &Pool, seen: Seq) -> Result<()> {
+        let Some(readiness) = self.readiness.get() else { return Ok(()) };
+        // Nobody who waits elsewhere tells this stream of a file that was removed.
+        pool.check_alive()?;
+        readiness.found_nothing_after(pool, seen)
     }
 
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
@@ -115,7 +129,7 @@ impl Stream {
     ) -> Result<Step<T>> {
         let mut end = None;
         loop {
-            let seen = {
+            let (pool, seen) = {
                 let mut cursor = self.cursor();
                 if let Some(taken) = take(&mut cursor)? {
                     return Ok(Step::Got(taken));
@@ -123,7 +137,7 @@ impl Stream {
                 if cursor.tail.is_done() {
                     return Ok(Step::Ended);
                 }
-                cursor.tail.position().prev()
+                (cursor.tail.pool().clone(), cursor.tail.position().prev())
             };
             // Without a limit, or with one beyond what the clock can tell: None.
             let end = *end.get_or_insert_with(|| {
@@ -131,22 +145,21 @@ impl Stream {
             });
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             // Messages that `take` has no use for do not lengthen the wait.
-            if left == Some(Duration::ZERO) {
-                if let Some(readiness) = self.readiness.get() {
-                    // Nobody who waits elsewhere tells this stream of a file that was removed.
-                    self.pool.check_alive()?;
-                    readiness.found_nothing_after(seen);
+            let is_over = left == Some(Duration::ZERO);
+            let waited = if is_over {
+                self.give_up(&pool, seen).map(|()| Waited::TimeOut)
+            } else {
+                self.wait(&pool, seen, left)
+            };
+            match waited {
+                // The cursor goes on in the pool's new file.
+                Err(_) if pool.in_new_file().is_some() => {}
+                Err(error) => return Err(error),
+                Ok(Waited::Interrupted) if signals == Signals::EndTheWait => {
+                    return Ok(Step::Nothing);
                 }
-                return Ok(Step::Nothing);
-            }
-            let look = left.map_or(LOOK, |left| left.min(LOOK));
-            if self.spin(seen, left)? {
-                continue;
-            }
-            if self.pool.wait_or_signal(seen, Some(look))? == Waited::Interrupted
-                && signals == Signals::EndTheWait
-            {
-                return Ok(Step::Nothing);
+                Ok(_) if is_over => return Ok(Step::Nothing),
+                Ok(_) => {}
             }
         }
     }

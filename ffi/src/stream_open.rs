@@ -160,7 +160,7 @@ unsafe fn open(
             let options = StreamOptions::read(options)?;
             let tags = tags(tag_list, tags_len)?;
             let tail = options.tail(&tags)?;
-            let stream = Stream::new(pool.clone(), tail, options.timeout())?;
+            let stream = Stream::new(pool, tail, options.timeout())?;
             out.set(hand_out(StreamHandle(stream)));
             Ok(OK)
         })

@@ -132,6 +132,11 @@ impl Watch {
         self.changed.notify_one();
     }
 
+    /// True when no message comes to its file any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.pool.bounds().is_err()
+    }
+
     fn run(&self) {
         loop {
             let mut waiting = self.waiting();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else built now, which `cargo test -p plasmite-ffi`
-/// alone does not do.
+/// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else built now with the command, which `cargo test -p
+/// plasmite-ffi` alone does not do.
 fn library_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
@@ -20,7 +20,7 @@ fn library_dir() -> &'static Path {
         let mut cargo = Command::new(env!("CARGO"));
         cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--package", "plasmite", "--lib"])
+            .args(["build", "--quiet", "--package", "plasmite", "--lib", "--bin", "plasmite"])
             .env("CARGO_TARGET_DIR", profile_dir.parent().unwrap());
         if profile_dir.ends_with("release") {
             cargo.arg("--release");
@@ -28,6 +28,16 @@ fn library_dir() -> &'static Path {
         assert!(cargo.status().unwrap().success(), "libplasmite could not be built");
         profile_dir.to_owned()
     })
+}
+
+/// The `plasmite` command that goes with it.
+fn command() -> PathBuf {
+    let dir = library_dir();
+    if dir.ends_with("lib") {
+        dir.with_file_name("bin").join("plasmite")
+    } else {
+        dir.join("plasmite")
+    }
 }
 
 /// Compiles `tests/NAME.c` with `compiler`, and runs it with a directory of its own.
@@ -56,6 +66,7 @@ fn compile_and_run(name: &str, compiler: &[&str], extra: &[&str], link: &[&str])
         .arg(&pools)
         // cargo's would have it load the debug library, whichever it was linked with.
         .env_remove("LD_LIBRARY_PATH")
+        .env("PLASMITE_BIN", command())
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -94,7 +105,7 @@ macro_rules! c_tests {
     )*};
 }
 
-c_tests! { append_and_get pools nulls streams handles sigbus }
+c_tests! { append_and_get pools nulls streams handles sigbus resize }
 
 #[test]
 fn the_static_library_links() {

@@ -19,7 +19,7 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M
 class ReadmeTest(unittest.TestCase):
     def test_every_example_prints_what_it_says(self) -> None:
         examples = EXAMPLE.findall(README.read_text(encoding="utf-8"))
-        self.assertEqual(len(examples), 4)
+        self.assertEqual(len(examples), 5)
         for code, printed in examples:
             with self.subTest(code), tempfile.TemporaryDirectory() as folder:
                 result = subprocess.run(

@@ -49,6 +49,15 @@ pub struct Tail {
 }
 
 impl Pool {
+    /// The pool in the file that [`Pool::resize`] has given it since it was opened; None when there is none. Tails go there by
+    /// themselves. Costs no system call until then.
+    ///
+    /// # Errors
+    /// As [`Pool::open`]; NotFound when the pool was deleted after that.
+    pub fn in_new_file(&self) -> Option<Result<Self>> {
+        if self.is_resized() { self.successor() } else { None }
+    }
+
     /// A cursor, which starts where `options` say.
     ///
     /// # Errors
@@ -81,9 +90,7 @@ impl Tail {
         if self.is_done() {
             return Ok(false);
         }
-        if let Err(e) = self.pool.check_state() {
-            self.pool = self.pool.successor().ok_or(e)??;
-        }
+        self.keep_up()?;
         // Not further than this: a writer of messages without the tags can't keep the call for ever.
         let newest = self.pool.current_bounds()?.newest;
         while self.next <= newest {
@@ -109,7 +116,7 @@ impl Tail {
     /// # Errors
     /// As [`Tail::try_next`], when there is no message before what failed.
     pub fn try_lines(&mut self, out: &mut Vec<u8>, room: usize) -> Result<u64> {
-        self.pool.check_state()?;
+        self.keep_up()?;
         let newest = self.pool.current_bounds()?.newest;
         let end = out.len().saturating_add(room);
         let (mut message, mut count) = (Message::default(), 0);
@@ -139,6 +146,14 @@ impl Tail {
             self.next = self.next.next();
         }
         Ok(count)
+    }
+
+    /// Goes on in the new file of a pool that was resized.
+    fn keep_up(&mut self) -> Result<()> {
+        if let Err(e) = self.pool.check_state() {
+            self.pool = self.pool.in_new_file().ok_or(e)??;
+        }
+        Ok(())
     }
 
     /// After a message that is gone: goes on with the oldest, or ends. False: only a damaged header takes back what it said a

@@ -300,6 +300,29 @@ fn resizes_and_deletions_at_once_leave_one_pool_or_none() {
     }
 }
 
+#[test]
+fn a_tail_of_lines_goes_on_in_the_new_file_once_and_again() {
+    let dir = Dir::new();
+    let path = dir.path("p");
+    let pool = filled(&dir, 64 * KIB, 20);
+    let mut tail =
+        pool.tail(TailOptions { since: Some(Seq::new(19)), ..Default::default() }).unwrap();
+    let mut lines = Vec::new();
+    assert_eq!(tail.try_lines(&mut lines, 1).unwrap(), 1);
+    for resizes in 1..4 {
+        for more in 0..resizes {
+            Pool::resize(&path, (128 + more) * KIB).unwrap();
+        }
+        put(&Pool::open(&path).unwrap(), "{}");
+        assert!(tail.wait(None).unwrap());
+        while tail.try_lines(&mut lines, 1 << 20).unwrap() > 0 {}
+    }
+    let text = String::from_utf8(lines).unwrap();
+    let seqs: Vec<_> = text.lines().map(|line| &line[..9]).collect();
+    let wanted: Vec<_> = (19..=23).map(|seq| format!("{{\"seq\":{seq}")).collect();
+    assert_eq!(seqs, wanted);
+}
+
 /// The child's part: stops itself, resizes, stops again.
 pub fn stepped_resizer(path: &Path) {
     unsafe {
