@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use plasmite_core::{Bell, MAX_WAIT_ANY, Pool, Seq, wait_any};
 
+use crate::current::keep_up;
 use crate::sync::{lock, small_thread};
 use crate::waiters::{Standing, Waiters};
 
@@ -128,14 +129,14 @@ impl Shard {
 impl Entry {
     /// Answers what can be answered. False: the thread has nothing to do with the pool any more.
     fn round(&mut self, check: bool) -> bool {
-        let round = || {
-            let standing = self.waiters.round(&self.pool, self.seen)?;
-            if check && standing != Standing::Idle {
-                self.pool.check_alive()?;
+        let mut round = || loop {
+            match self.look(check) {
+                // On with its new file, of which nothing was seen.
+                Err(_) if keep_up(&mut self.pool)? => self.seen = Seq::new(0),
+                looked => return looked,
             }
-            Ok(standing)
         };
-        match catch_unwind(AssertUnwindSafe(round)) {
+        match catch_unwind(AssertUnwindSafe(&mut round)) {
             Ok(Ok(Standing::Waiting(seen))) => {
                 self.seen = seen;
                 self.idle = None;
@@ -154,5 +155,13 @@ impl Entry {
                 false
             }
         }
+    }
+
+    fn look(&self, check: bool) -> plasmite_core::Result<Standing> {
+        let standing = self.waiters.round(&self.pool, self.seen)?;
+        if check && standing != Standing::Idle {
+            self.pool.check_alive()?;
+        }
+        Ok(standing)
     }
 }

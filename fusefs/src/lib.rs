@@ -13,6 +13,7 @@
 //! ```
 mod adapter;
 mod attr;
+mod current;
 mod errno;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub))]

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use plasmite_core::{Client, ErrorKind, POOL_SUFFIX, Pool};
 
 use crate::attr::Owner;
+use crate::current::keep_up;
 use crate::errno::{Errno, Reply};
 use crate::hub::Hub;
 use crate::ino::{DirId, Fixed, MAX_DIR_ID};
@@ -55,8 +56,8 @@ impl Identity {
 
 /// A pool that is, or was, a directory of the mount.
 ///
-/// It stands for one pool *file*: a file created anew under the same name gets a `PoolDir` of its own, with other
-/// inode numbers, so that nothing the kernel remembers of the old pool shows in the new one.
+/// It stands for one pool *file*, and for the one that a resize puts in its place: a file created anew under the same name gets a
+/// `PoolDir` of its own, with other inode numbers, so that nothing the kernel remembers of the old pool shows in the new one.
 pub(crate) struct PoolDir {
     /// Reads and polls that wait for its next message.
     pub(crate) waiters: Arc<Waiters>,
@@ -66,7 +67,7 @@ pub(crate) struct PoolDir {
     pub(crate) syncs: Arc<Syncs>,
     /// Writes that wait for its lock.
     pub(crate) lane: Arc<Lane>,
-    identity: Identity,
+    identity: Mutex<Identity>,
     place: RwLock<Place>,
     slot: Mutex<Slot>,
     open_files: AtomicUsize,
@@ -106,6 +107,7 @@ impl PoolDir {
     pub(crate) fn pool(&self) -> Reply<Pool> {
         let mut slot = lock(&self.slot);
         slot.used = Instant::now();
+        self.keep_up(&mut slot);
         if let Some(pool) = &slot.pool {
             return Ok(pool.clone());
         }
@@ -125,11 +127,36 @@ impl PoolDir {
             })
         };
         let pool = opened.inspect_err(|error| self.complain(error))?;
-        if Identity::of(&pool.file().metadata()?) == self.identity {
+        if Identity::of(&pool.file().metadata()?) == *lock(&self.identity) {
             Ok(pool)
         } else {
             Err(Errno::ESTALE)
         }
+    }
+
+    /// The open pool goes on in its new file when it was resized. If that can't be opened, whoever uses the pool gets to know.
+    fn keep_up(&self, slot: &mut Slot) {
+        if let Some(pool) = &mut slot.pool
+            && keep_up(pool).is_ok_and(|moved| moved)
+            && let Ok(meta) = pool.file().metadata()
+        {
+            *lock(&self.identity) = Identity::of(&meta);
+        }
+    }
+
+    /// True for its pool file, the one that a resize has made included.
+    fn is(&self, identity: Identity) -> bool {
+        if *lock(&self.identity) == identity {
+            return true;
+        }
+        let mut slot = lock(&self.slot);
+        if let Some(pool) = &slot.pool {
+            // Who resizes it may not have said so yet.
+            let _ = pool.check_alive();
+        }
+        self.keep_up(&mut slot);
+        drop(slot);
+        *lock(&self.identity) == identity
     }
 
     /// Logs once why the pool can't be opened. One that has gone is no trouble, nor one that is somebody else's.
@@ -145,14 +172,17 @@ impl PoolDir {
     /// The pool file's metadata. ESTALE when the file is gone or is another one.
     pub(crate) fn metadata(&self) -> Reply<Metadata> {
         let meta = std::fs::metadata(&read(&self.place).path).map_err(|_| Errno::ESTALE)?;
-        if Identity::of(&meta) == self.identity { Ok(meta) } else { Err(Errno::ESTALE) }
+        if self.is(Identity::of(&meta)) { Ok(meta) } else { Err(Errno::ESTALE) }
     }
 
     /// Owner and permissions of the pool file.
     pub(crate) fn owner(&self) -> Reply<Owner> {
-        if let Some(pool) = &lock(&self.slot).pool {
+        let mut slot = lock(&self.slot);
+        self.keep_up(&mut slot);
+        if let Some(pool) = &slot.pool {
             return Ok(Owner::of(&pool.file().metadata()?));
         }
+        drop(slot);
         Ok(Owner::of(&self.metadata()?))
     }
 
@@ -171,7 +201,7 @@ impl PoolDir {
             .custom_flags(libc::O_PATH)
             .open(self.path())
             .map_err(|_| Errno::ESTALE)?;
-        if Identity::of(&file.metadata()?) != self.identity {
+        if !self.is(Identity::of(&file.metadata()?)) {
             return Err(Errno::ESTALE);
         }
         let held = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -216,6 +246,7 @@ impl PoolDir {
     /// are not in use right now.
     fn tidy(&self, since: Instant) {
         let mut slot = lock(&self.slot);
+        self.keep_up(&mut slot);
         let keep = slot
             .pool
             .as_ref()
@@ -284,7 +315,7 @@ impl Pools {
             return Err(Errno::ENOENT);
         };
         let identity = Identity::of(&meta);
-        let known = read(&self.table).by_name.get(name).filter(|d| d.identity == identity).cloned();
+        let known = read(&self.table).by_name.get(name).filter(|d| d.is(identity)).cloned();
         match known {
             Some(dir) => Ok(dir),
             None => self.enter(name, path, identity),
@@ -301,7 +332,7 @@ impl Pools {
 
     fn enter(self: &Arc<Self>, name: &str, path: PathBuf, identity: Identity) -> Reply<Arc<View>> {
         let mut table = write(&self.table);
-        if let Some(dir) = table.by_name.get(name).filter(|d| d.identity == identity) {
+        if let Some(dir) = table.by_name.get(name).filter(|d| d.is(identity)) {
             return Ok(Arc::clone(dir));
         }
         let home = PoolDir {
@@ -309,7 +340,7 @@ impl Pools {
             rejections: Arc::default(),
             syncs: Arc::default(),
             lane: Arc::default(),
-            identity,
+            identity: Mutex::new(identity),
             place: RwLock::new(Place { name: name.to_owned(), path }),
             slot: Mutex::new(Slot { pool: None, used: Instant::now() }),
             open_files: AtomicUsize::new(0),
@@ -434,6 +465,8 @@ impl Pools {
         table.by_name.remove(&old_name);
         table.by_name.insert(new_name.to_owned(), Arc::clone(&dir));
         *write(&dir.place) = Place { name: new_name.to_owned(), path: new_path };
+        // What it has open would look under the old name for the file that a resize makes.
+        lock(&dir.slot).pool = None;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plasmite_core::json::{Document, DocumentStream, Failure};
 use plasmite_core::{Batch, Durability, Entry, Error, ErrorKind, Pool, Receipt, Seq};
 
+use crate::current;
 use crate::errno::Errno;
 use crate::lane::Patience;
 use crate::names::Sort;
@@ -161,8 +162,7 @@ impl Session {
         }
         self.told = false;
         // What is held back until the close is refused now if the pool can't take it.
-        self.pool
-            .bounds()
+        current::with(&mut self.pool, Pool::bounds)
             .map_err(|error| Refusal::of(Errno::from(&error), &error, self.accepted))?;
         let taken = match self.sort {
             Sort::Document => self.write_document(data),
@@ -382,12 +382,21 @@ impl Session {
     }
 
     fn append_pending(&mut self, pending: &mut Pending, patience: Patience) -> Result<(), Error> {
-        let pool = self.pool.with_patience(patience.left());
-        let rest = pending.done..pending.batch.len();
-        let mut receipts = Vec::new();
-        let appended = pool.append_prepared(&pending.batch, rest, Durability::Fast, &mut receipts);
-        pending.done += receipts.len();
-        if let Some(last) = receipts.last() {
+        let mut last = None;
+        let appended = current::with(&mut self.pool, |pool| {
+            let rest = pending.done..pending.batch.len();
+            let mut receipts = Vec::new();
+            let appended = pool.with_patience(patience.left()).append_prepared(
+                &pending.batch,
+                rest,
+                Durability::Fast,
+                &mut receipts,
+            );
+            pending.done += receipts.len();
+            last = receipts.last().copied().or(last);
+            appended
+        });
+        if let Some(last) = last {
             self.appended(last.seq);
         }
         appended
@@ -410,7 +419,9 @@ impl Session {
 
     fn deliver_held(&mut self, patience: Patience) -> Outcome<()> {
         let Some(document) = self.held.take() else { return Ok(()) };
-        match append(&self.pool, &document, &self.tags, patience) {
+        let appended =
+            current::with(&mut self.pool, |pool| append(pool, &document, &self.tags, patience));
+        match appended {
             Err(error) if is_slow(&error, patience) => {
                 self.held = Some(document);
                 Err(Fail::Slow)

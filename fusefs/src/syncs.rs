@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plasmite_core::Pool;
 
+use crate::current::Current;
 use crate::errno::{Errno, Reply};
 use crate::sync::{lock, small_thread};
 
@@ -34,8 +35,8 @@ struct State {
 impl Syncs {
     /// Calls `done` when everything committed so far survives power loss, or can't be made to.
     pub(crate) fn submit(self: &Arc<Self>, pool: &Pool, done: Synced) {
-        let pool = pool.clone();
-        self.submit_to(move || Ok(pool.flush()?), done);
+        let pool = Current::new(pool.clone());
+        self.submit_to(move || Ok(pool.with(Pool::flush)?), done);
     }
 
     /// The same; `flush` is used if there is no thread yet, for this and for all that it serves.

@@ -47,7 +47,7 @@ impl Parking {
     /// Leaves the answer here. It may be given before this returns.
     pub(crate) fn park(self, answer: Answer) {
         let Self { dir, stream, offset, size, caller } = self;
-        let pool = stream.pool().clone();
+        let pool = stream.pool();
         dir.waiters.park(&pool, Waiting { stream, offset, size, caller, answer });
     }
 }
@@ -209,7 +209,7 @@ pub(super) fn text(dir: &View, what: Fixed) -> Reply<Arc<dyn Text>> {
         Fixed::Errors => Arc::<crate::rejections::Rejections>::clone(&dir.rejections),
         _ => match &dir.matches {
             Some(matches) => Arc::new(MatchesLog::new(dir.pool()?, Arc::clone(matches))),
-            None => Arc::new(PoolLog(dir.pool()?)),
+            None => Arc::new(PoolLog::new(dir.pool()?)),
         },
     })
 }
@@ -217,7 +217,7 @@ pub(super) fn text(dir: &View, what: Fixed) -> Reply<Arc<dyn Text>> {
 impl OpenFile {
     /// Calls `notify` when the stream has something to read.
     fn notify_of(&self, stream: &Arc<Stream>, notify: Notify) {
-        self.dir.waiters.poll(stream.pool(), self.fh, Arc::clone(stream), notify);
+        self.dir.waiters.poll(&stream.pool(), self.fh, Arc::clone(stream), notify);
     }
 }
 

@@ -4,31 +4,60 @@ use std::ops::Range;
 
 use plasmite_core::{ErrorKind, Message, Pool, Result};
 
-use super::text::Text;
+use super::text::{Lines, Text};
+use crate::current::Current;
 
 /// The log of a pool.
-pub(crate) struct PoolLog(pub(crate) Pool);
+pub(crate) struct PoolLog(Current);
+
+impl PoolLog {
+    /// All of its messages.
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self(Current::new(pool))
+    }
+}
 
 impl Text for PoolLog {
     fn range(&self) -> Result<Range<u64>> {
-        let range = self.0.log_range()?;
+        let range = self.0.with(Pool::log_range)?;
         Ok(range.start..range.end)
     }
 
-    fn lines(&self, at: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
-        let Some((mut seq, mut start)) = found(self.0.log_seek(at))? else { return Ok(()) };
-        let mut message = Message::default();
-        let mut line = String::new();
-        while found(self.0.get_into(seq, &mut message))?.is_some() {
-            line.clear();
-            message.write_line(&mut line);
-            if !take(start, line.as_bytes()) {
-                break;
+    fn lines(&self, at: u64, take: Lines<'_>) -> Result<()> {
+        lines_of(&self.0, take, |pool, take| {
+            let Some((mut seq, mut start)) = found(pool.log_seek(at))? else { return Ok(()) };
+            let mut message = Message::default();
+            let mut line = String::new();
+            while found(pool.get_into(seq, &mut message))?.is_some() {
+                line.clear();
+                message.write_line(&mut line);
+                if !take(start, line.as_bytes()) {
+                    break;
+                }
+                start += line.len() as u64;
+                seq = seq.next();
             }
-            start += line.len() as u64;
-            seq = seq.next();
+            Ok(())
+        })
+    }
+}
+
+/// Has `read` give the lines of a pool: anew while it gives none because the pool was resized.
+pub(super) fn lines_of(
+    pool: &Current,
+    take: Lines<'_>,
+    read: impl Fn(&Pool, Lines<'_>) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let pool = pool.pool()?;
+        let mut any = false;
+        let result = read(&pool, &mut |start, line| {
+            any = true;
+            take(start, line)
+        });
+        if any || pool.in_new_file().is_none() {
+            return result;
         }
-        Ok(())
     }
 }
 

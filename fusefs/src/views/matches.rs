@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use plasmite_core::{Message, Pool, Result, Seq};
 
-use super::log::found;
-use super::text::Text;
+use super::log::{found, lines_of};
+use super::text::{Lines, Text};
+use crate::current::Current;
 use crate::sync::lock;
 
 /// Messages between two marks, at first.
@@ -205,7 +206,7 @@ impl State {
 
 /// The log of the messages with certain tags, for one reader.
 pub(crate) struct MatchesLog {
-    pool: Pool,
+    pool: Current,
     matches: Arc<Matches>,
     /// Where the last read ended: the message to look at next, and the place of the next match.
     stopped: Mutex<(Seq, u64)>,
@@ -214,22 +215,16 @@ pub(crate) struct MatchesLog {
 impl MatchesLog {
     /// Nothing was read yet.
     pub(crate) fn new(pool: Pool, matches: Arc<Matches>) -> Self {
-        Self { pool, matches, stopped: Mutex::new((Seq::ZERO, 0)) }
-    }
-}
-
-impl Text for MatchesLog {
-    fn range(&self) -> Result<Range<u64>> {
-        self.matches.range(&self.pool)
+        Self { pool: Current::new(pool), matches, stopped: Mutex::new((Seq::ZERO, 0)) }
     }
 
-    fn lines(&self, at: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()> {
+    fn lines_in(&self, pool: &Pool, at: u64, take: Lines<'_>) -> Result<()> {
         let tags = &self.matches.tags;
         let (mut message, mut line) = (Message::default(), String::new());
         'again: loop {
             let (mut seq, mut place, end) = {
-                let state = self.matches.current(&self.pool)?;
-                let Some(near) = state.before(&self.pool, tags, at)? else { return Ok(()) };
+                let state = self.matches.current(pool)?;
+                let Some(near) = state.before(pool, tags, at)? else { return Ok(()) };
                 let stopped = *lock(&self.stopped);
                 let stopped = Some(stopped).filter(|s| s.0 > near.0 && s.1 <= at);
                 let (seq, place) = stopped.unwrap_or(near);
@@ -237,7 +232,7 @@ impl Text for MatchesLog {
             };
             let mut taken = false;
             while seq < end {
-                if found(self.pool.get_into(seq, &mut message))?.is_none() {
+                if found(pool.get_into(seq, &mut message))?.is_none() {
                     // Overtaken. Before the first line there may be another way to it.
                     if taken {
                         return Ok(());
@@ -263,6 +258,16 @@ impl Text for MatchesLog {
             *lock(&self.stopped) = (seq, place);
             return Ok(());
         }
+    }
+}
+
+impl Text for MatchesLog {
+    fn range(&self) -> Result<Range<u64>> {
+        self.pool.with(|pool| self.matches.range(pool))
+    }
+
+    fn lines(&self, at: u64, take: Lines<'_>) -> Result<()> {
+        lines_of(&self.pool, take, |pool, take| self.lines_in(pool, at, take))
     }
 }
 

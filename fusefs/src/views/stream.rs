@@ -19,7 +19,6 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// An open `tail` or `follow`.
 pub(crate) struct Stream {
-    pool: Pool,
     state: Mutex<Cursor>,
 }
 
@@ -47,12 +46,12 @@ impl Stream {
             window: Arc::default(),
             window_start: 0,
         };
-        Ok(Self { pool: pool.clone(), state: Mutex::new(state) })
+        Ok(Self { state: Mutex::new(state) })
     }
 
-    /// The pool it reads.
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    /// The pool it reads, in the file that it has read last.
+    pub(crate) fn pool(&self) -> Pool {
+        lock(&self.state).tail.pool().clone()
     }
 
     /// What is there at `offset`, at most `size` bytes: whole lines, except that a line longer than `size` comes in
@@ -84,7 +83,9 @@ impl Stream {
         const FEW: u64 = 1000;
         let Ok(cursor) = self.state.try_lock() else { return true };
         let next = cursor.tail.position().get();
-        self.pool
+        cursor
+            .tail
+            .pool()
             .bounds()
             .is_ok_and(|b| b.newest.get().saturating_sub(next.max(b.oldest.get())) > FEW)
     }
@@ -108,7 +109,12 @@ impl Stream {
 
     /// Ends with the pool: NotFound when it was removed.
     pub(crate) fn check_alive(&self) -> Result<()> {
-        self.pool.check_alive()
+        let pool = self.pool();
+        match pool.check_alive() {
+            // It goes on in its new file.
+            Err(_) if pool.in_new_file().is_some() => Ok(()),
+            alive => alive,
+        }
     }
 }
 

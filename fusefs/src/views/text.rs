@@ -22,6 +22,9 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 /// How often a first read that was overtaken begins anew. Each time it leaves out twice as much of what is about to go, half of all in the end.
 const MAX_RESTARTS: u32 = 12;
 
+/// Takes lines, each with its place, until it returns false.
+pub(crate) type Lines<'a> = &'a mut dyn FnMut(u64, &[u8]) -> bool;
+
 /// Lines that come at the end and go at the beginning.
 pub(crate) trait Text: Send + Sync {
     /// Where the retained lines begin and end.
@@ -29,7 +32,7 @@ pub(crate) trait Text: Send + Sync {
 
     /// Gives `take` the retained lines, each with its place, from the one that holds byte `at` on, until it returns false.
     /// `take` is not called when no retained line holds the byte.
-    fn lines(&self, at: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<()>;
+    fn lines(&self, at: u64, take: Lines<'_>) -> Result<()>;
 }
 
 /// One open file of a text.

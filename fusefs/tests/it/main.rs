@@ -13,6 +13,7 @@ mod pools;
 mod posix;
 mod reading;
 mod regressions;
+mod resize;
 mod scale;
 mod semantics;
 mod slow_writers;
