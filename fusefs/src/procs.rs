@@ -29,6 +29,16 @@ pub(crate) fn status(tid: u32) -> Option<Status> {
     Some(parse(&buffer[..len]))
 }
 
+/// The groups of a thread besides its first one; none when nothing can be said.
+pub(crate) fn groups(tid: u32) -> Vec<u32> {
+    let text = match tid {
+        0 => return Vec::new(),
+        _ => std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default(),
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix("Groups:"));
+    line.unwrap_or_default().split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
 fn parse(text: &[u8]) -> Status {
     const SIGKILL_BIT: u64 = 1 << (libc::SIGKILL - 1);
     let mut status = Status::default();

@@ -71,7 +71,7 @@ impl Tree {
         caller: Caller,
     ) -> Reply<Opened> {
         if flags & libc::O_ACCMODE != libc::O_RDONLY {
-            self.permit(&dir, Want::Write)?;
+            self.permit_return(&dir, caller)?;
         }
         let name = self.shelf.with(node, |n| n.name.clone())?;
         let Some(Meaning::Writable(sort)) = name.as_deref().map(|name| dir.meaning(name)) else {

@@ -434,3 +434,36 @@ fn a_pool_file_that_is_cut_deleted_or_replaced_under_a_mount_is_an_error_and_no_
         fs::read_to_string(f.docs().join("1.json")).is_ok_and(|t| t == "{\"new\":1}\n")
     });
 }
+
+#[test]
+fn a_pool_file_made_read_only_under_a_mount_is_written_by_those_alone_who_had_it_open() {
+    if !is_root() {
+        return;
+    }
+    let f = Fixture::with(|options| options.allow_other = true);
+    let file = f.root.path().join("pools/docs.plasmite");
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    std::os::unix::fs::chown(&file, Some(BOB), Some(BOB)).unwrap();
+    mode(0o600);
+    let mut had_it_open = f.spawn(&format!(
+        "exec setpriv --reuid={BOB} --regid={BOB} --clear-groups bash -c '
+        cd docs; exec 3>>in; echo open; until [ -e $ROOT/go ]; do sleep 0.05; done
+        echo {{\\\"held\\\":1}} >&3 && echo written'"
+    ));
+    let mut said = BufReader::new(had_it_open.0.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "open");
+    let write = |name: &str| f.sh_as(BOB, &format!("echo '{{\"by\":\"bob\"}}' > $M/docs/{name}"));
+    write("before.json").ok();
+    mode(0o400);
+    for name in ["x.json", "in", "before.json", "tags/a/x.json", "log", "1"] {
+        let done = write(name);
+        assert!(done.code != Some(0) && done.err.contains("denied"), "{name}: {done:?}");
+    }
+    f.sh_as(BOB, "cd $M/docs && cat 1 log latest info.json tags/a/log > /dev/null && ls").ok();
+    fs::write(f.root.path().join("go"), "").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "written");
+    mode(0o600);
+    write("after.json").ok();
+    let bobs = "{\"by\":\"bob\"}";
+    assert_eq!(f.data(), [bobs, "{\"held\":1}", bobs]);
+}
