@@ -105,7 +105,7 @@ macro_rules! c_tests {
     )*};
 }
 
-c_tests! { append_and_get pools nulls streams handles sigbus resize }
+c_tests! { append_and_get pools nulls streams handles sigbus files resize }
 
 #[test]
 fn the_static_library_links() {
