@@ -401,6 +401,16 @@ fn a_clock_that_jumps_neither_ends_a_wait_nor_keeps_its_end_away() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
+/// How many of a child's sleepers are in futex(2) just now. (They look around now and then.)
+fn asleep(pid: u32) -> usize {
+    let is_asleep = |task: &Path| {
+        let look = |what| fs::read_to_string(task.join(what)).unwrap_or_default();
+        look("comm") == "sleeper\n" && look("syscall").starts_with(&format!("{} ", libc::SYS_futex))
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.filter(|task| task.as_ref().is_ok_and(|task| is_asleep(&task.path()))).count()
+}
+
 #[test]
 fn a_thousand_readers_that_die_asleep_cost_the_writer_one_wake_up() {
     let dir = Dir::new();
@@ -412,9 +422,13 @@ fn a_thousand_readers_that_die_asleep_cost_the_writer_one_wake_up() {
     readers.iter_mut().for_each(|reader| assert_eq!(reader.hear(), "ready"));
     let waiters = || word(&pool, 592) as u32;
     let start = Instant::now();
-    while waiters() & 1 == 0 {
-        assert!(start.elapsed() < Duration::from_secs(60), "nobody sleeps");
+    for reader in &readers {
+        while asleep(reader.child.id()) < 10 {
+            assert!(start.elapsed() < Duration::from_secs(100), "they do not sleep");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
+    assert_eq!(waiters() & 1, 1);
     drop(readers);
     let before = waiters();
     for n in 2..1002 {

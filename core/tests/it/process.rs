@@ -153,7 +153,8 @@ fn sleeper(path: &std::path::Path) {
     let pool = Pool::open(path).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..10 {
-            scope.spawn(|| pool.wait(pool.bounds().unwrap().newest, None));
+            let wait = || pool.wait(pool.bounds().unwrap().newest, None);
+            std::thread::Builder::new().name("sleeper".into()).spawn_scoped(scope, wait).unwrap();
         }
         println!("@ready");
     });
