@@ -295,10 +295,14 @@ fn step(state: &mut State, operation: u8, input: &mut Input<'_>) {
                 state.stream(input),
                 input.number(),
                 input.number(),
-                0,
+                // A wait that spins is one of a millisecond.
+                u64::from(operation & 0x10 != 0),
                 buffer_at,
                 error_at,
             ),
+            15 if operation & 0x10 != 0 => {
+                plsm_stream_set_spin(state.stream(input), input.number() as u32, error_at)
+            }
             _ => {
                 let mut fd = -1;
                 let fd_at = if with_out { &raw mut fd } else { ptr::null_mut() };
