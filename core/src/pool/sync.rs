@@ -15,6 +15,7 @@ use super::local::Local;
 use super::lock::{self, Waiter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
+use crate::format::header::PERSISTED_SEQ_AT;
 use crate::sys::files;
 use crate::types::Seq;
 
@@ -22,6 +23,9 @@ use crate::types::Seq;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a sync lets others go first. Writers that do not wait for syncs would hold it up for ever.
 const MAX_YIELDS: u32 = 32;
+/// How many syncs of its own somebody makes for one message. The second one has stored all that is waited for: if that is not there
+/// after so many, someone else keeps writing into the header's words.
+const MAX_SYNCS: u32 = 8;
 
 impl Pool {
     /// Makes everything committed so far survive power loss.
@@ -48,12 +52,14 @@ impl Pool {
 
     /// Returns once `seq`, which is committed and not above the flush target, survives a power loss.
     pub(super) fn sync_up_to(&self, local: &Local, seq: Seq) -> Result<()> {
+        let mut syncs = 0;
         while !self.is_safe(seq) {
             match self.check_state() {
                 // The new file has it, and is on the disk.
                 Err(_) if self.is_resized() => break,
                 state => state?,
             }
+            self.count_sync(&mut syncs)?;
             self.sync_once(local, || self.is_safe(seq))?;
         }
         // What the words say is worth nothing once they are not the file's any more.
@@ -62,6 +68,20 @@ impl Pool {
         }
         // Not before: who is told that it is durable is told so by a sync that did not fail.
         self.check_sync_failures()
+    }
+
+    /// Before a sync: an error when there have been so many in vain.
+    fn count_sync(&self, syncs: &mut u32) -> Result<()> {
+        *syncs += 1;
+        if *syncs <= MAX_SYNCS {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{MAX_SYNCS} syncs did not move what the header says is durable"
+        ))
+        .with_path(self.path())
+        .with_offset(PERSISTED_SEQ_AT)
+        .with_hint("find out which other program writes into the pool's file"))
     }
 
     /// One sync of the file, unless `done` turns true while waiting for another's.
@@ -143,13 +163,17 @@ fn sync_failed(why: &str) -> Error {
 /// out, messages after `persisted` stay until the disk itself says that they are not needed.
 pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()> {
     let map = pool.map();
+    let mut syncs = 0;
     loop {
         let persisted = map.persisted().load(Ordering::Acquire);
         let promised = map.flush_target().load(Ordering::Acquire) > persisted;
         if !promised || last.get() <= persisted {
             return Ok(());
         }
-        pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)
+        pool.count_sync(&mut syncs)
+            .and_then(|()| {
+                pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)
+            })
             .map_err(|e| e.after("no room could be made, and nothing was appended"))?;
     }
 }
