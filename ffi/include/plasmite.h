@@ -65,7 +65,7 @@ extern "C" {
 #endif
 
 /* The version of the ABI this header describes. It grows with every addition; nothing is ever changed or taken away. */
-#define PLSM_ABI_VERSION 2
+#define PLSM_ABI_VERSION 3
 
 /* As json_len: the JSON text ends in a NUL, which is looked for. */
 #define PLSM_TO_NUL ((size_t)-1)
@@ -309,7 +309,7 @@ int plsm_stream_fd(plsm_stream_t *stream, int *out_fd, plsm_error_t **out_err);
 /* Lets plsm_stream_next and plsm_stream_read look for a message for spin_us microseconds before they sleep; 0, as at first:
  * they sleep at once. A reader that looks need not be woken. The price is a CPU that is kept busy all the while; on a machine
  * with one CPU nothing spins. A signal handler does not end the spinning. After a wait in vain the next ones sleep at once,
- * until a message has come.
+ * until a message has come. Since ABI 3.
  * Errors: none but USAGE. */
 int plsm_stream_set_spin(plsm_stream_t *stream, uint32_t spin_us, plsm_error_t **out_err);
 

@@ -82,8 +82,8 @@ class ImportTest(unittest.TestCase):
         for name, code, says in (
             (
                 "old",
-                source.format(1),
-                "it is libplasmite 0.0.7 with ABI version 1, and this package needs ABI version 2",
+                source.format(2),
+                "it is libplasmite 0.0.7 with ABI version 2, and this package needs ABI version 3",
             ),
             ("other", "int other(void) { return 0; }", "it is no libplasmite"),
         ):

@@ -23,7 +23,7 @@ from ._errors import PlasmiteError, of_kind
 _END = 0
 _MESSAGE = 1
 
-_ABI_VERSION = 2
+_ABI_VERSION = 3
 _FILE = "libplasmite.dylib" if sys.platform == "darwin" else "libplasmite.so"
 
 
