@@ -367,6 +367,7 @@ impl Check {
                                     state = State::KeyText;
                                 }
                                 b']' if state == State::ValueOrEnd => break 'after,
+                                b' ' | b'\n' => break 'odd,
                                 _ => match literal(text.get(at..).unwrap_or_default()) {
                                     Literal::Whole(len) => {
                                         at += len;
@@ -443,6 +444,13 @@ impl Check {
                     }
                 }
             }
+            if let b' ' | b'\n' = byte!()
+                && state.is_between_tokens()
+                && let Some(end) = self.leave_out(text, at)
+            {
+                at = end;
+                continue;
+            }
             match self.odd(text, at, state) {
                 Ok(end) => at = end,
                 Err(stop) => break stop,
@@ -496,6 +504,27 @@ impl Check {
         }
     }
 
+    /// Leaves out the whitespace at `at` and tells where it ends; None when it takes more than a glance ([`Check::odd`]): the
+    /// first of a text, the end of one, and what is long.
+    #[inline(never)]
+    fn leave_out(&mut self, text: &[u8], at: usize) -> Option<usize> {
+        let len = at - self.covered;
+        let bytes = text.get(self.covered..)?.first_chunk::<SHORT_BYTES>()?;
+        let before = self.minified.len();
+        let has_room = self.minified.capacity() - before >= SHORT_BYTES;
+        if len > SHORT_BYTES || !has_room || (before + len) as u64 > self.limit {
+            return None;
+        }
+        // More than is wanted, but without a call.
+        self.minified.extend_from_slice(bytes);
+        self.minified.truncate(before + len);
+        self.covered = match text.get(at + 1) {
+            Some(b'!'..) => at + 1,
+            _ => space::end(text, at + 1),
+        };
+        Some(self.covered)
+    }
+
     /// What is no token that may stand here: leaves whitespace out and tells where it ends, or why the scan does.
     #[cold]
     #[inline(never)]
@@ -520,20 +549,9 @@ impl Check {
     }
 
     /// Takes the text up to `end`, which has no whitespace between tokens.
-    #[inline]
     fn cover(&mut self, text: &[u8], end: usize) {
-        let rest = text.get(self.covered..).unwrap_or_default();
-        let len = end - self.covered;
+        self.minified.extend_from_slice(text.get(self.covered..end).unwrap_or_default());
         self.covered = end;
-        match rest.first_chunk::<SHORT_BYTES>() {
-            // More than is wanted, but without a call.
-            Some(bytes) if len <= SHORT_BYTES => {
-                let whole = self.minified.len() + len;
-                self.minified.extend_from_slice(bytes);
-                self.minified.truncate(whole);
-            }
-            _ => self.minified.extend_from_slice(rest.get(..len).unwrap_or_default()),
-        }
     }
 
     /// The size of the text up to `end`, in which there is no whitespace between tokens behind what is covered.

@@ -8,15 +8,18 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// Where the whitespace at `at` ends.
 #[inline]
 pub(super) fn end(text: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = text.get(at) {
-        if !is_space(byte) {
-            break;
+    loop {
+        // Most of it is what pretty-printing puts before a line's first token.
+        if let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            let others = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b' '; 8]);
+            at += others.trailing_zeros() as usize / 8;
+            if others == 0 {
+                continue;
+            }
         }
-        at += 1;
-        // What pretty-printing puts before a line's first token.
-        while let Some(b"        ") = text.get(at..).and_then(|rest| rest.first_chunk()) {
-            at += 8;
+        match text.get(at) {
+            Some(&byte) if is_space(byte) => at += 1,
+            _ => return at,
         }
     }
-    at
 }
