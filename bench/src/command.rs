@@ -61,11 +61,16 @@ fn start_up(bench: &mut Bench) {
     bench.note(above, feeding - nothing, None, Some(1_500_000.0));
 }
 
-/// JSON Lines in and out.
+/// JSON Lines in and out, beside what the kernel takes: for pages of a new file, and for a pipe.
 fn lines(bench: &mut Bench) {
     let count = LINES;
     let input = bench.dir.join("lines.jsonl");
-    fs::write(&input, format!("{}\n", dense(1024)).repeat(count as usize)).unwrap();
+    let text = format!("{}\n", dense(1024)).repeat(count as usize);
+    let start = Instant::now();
+    fs::write(&input, &text).unwrap();
+    let each = start.elapsed().as_nanos() as f64 / count as f64;
+    drop(text);
+    bench.note("write 1 KiB JSON Lines to a new file", each, None, None);
     let path = pool(bench, "lines", 256 << 20);
     let mut feed = command(&bench.dir);
     feed.args(["feed", "lines", "--file"]).arg(&input);
@@ -75,23 +80,33 @@ fn lines(bench: &mut Bench) {
     let limit = Some(("serde_json validates 1 KiB, dense", 1.5));
     bench.note("feed 1 KiB JSON Lines, command", each, limit, Some(2500.0));
 
+    let mut cat = Command::new("cat");
+    let (each, _) = output(cat.arg(&input), count);
+    bench.note("cat 1 KiB JSON Lines into a pipe", each, None, None);
     let mut follow = command(&bench.dir);
     follow.args(["follow", "lines", "--timeout", "0s", "--tail"]).arg(count.to_string());
-    let start = Instant::now();
-    let mut child = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let (each, code) = output(&mut follow, count);
+    assert_eq!(code, Some(124), "it ends when nothing more is there");
+    bench.note("follow 1 KiB JSON Lines, command", each, None, Some(1000.0));
+    Pool::delete(&path).unwrap();
+    fs::remove_file(input).unwrap();
+}
+
+/// Nanoseconds for each of so many lines of 1 KiB that a command writes to a pipe, its start and end included; and how it ended.
+fn output(command: &mut Command, count: u64) -> (f64, Option<i32>) {
     let mut block = vec![0; 256 << 10];
-    let mut bytes = 0;
+    let start = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
+    let mut bytes = 0;
     loop {
         match out.read(&mut block).unwrap() {
             0 => break,
             n => bytes += n as u64,
         }
     }
-    assert_eq!(child.wait().unwrap().code(), Some(124), "it ends when nothing more is there");
+    let code = child.wait().unwrap().code();
     let each = start.elapsed().as_nanos() as f64 / count as f64;
     assert!(bytes > count * 1024);
-    bench.note("follow 1 KiB JSON Lines, command", each, None, Some(1000.0));
-    Pool::delete(&path).unwrap();
-    fs::remove_file(input).unwrap();
+    (each, code)
 }

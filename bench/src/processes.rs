@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
@@ -194,6 +194,8 @@ pub(crate) struct Seen {
     pub(crate) word: Vec<f64>,
     /// From the beginning of an append to the message in the other's hands.
     pub(crate) message: Vec<f64>,
+    /// The same of a writer that does not sleep either: its code and data have not gone cold.
+    pub(crate) busy: Vec<f64>,
 }
 
 /// Shows `count` things of each sort, in turn, to a process that spins.
@@ -205,18 +207,28 @@ pub(crate) fn spins(dir: &Path, count: u64, cpus: Cpus) -> Seen {
     wait_ready(&mut child);
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let mut seen = Seen::default();
+    let since =
+        |start, stamp| stage.stamp(stamp).load(Ordering::Acquire).saturating_sub(start) as f64;
+    let append = |newest| {
+        let start = monotonic_ns();
+        pool.append(b"{\"ping\":1}", NO_TAGS, Durability::Fast).unwrap();
+        assert!(pool.spin(Seq::new(newest + 1), SPIN).unwrap());
+        since(start, 1)
+    };
     for n in 0..count {
         std::thread::sleep(PAUSE);
         let start = monotonic_ns();
         stage.word().store(2 * n as u32 + 1, Ordering::Release);
         spin_while(stage.word(), 2 * n as u32 + 1);
-        seen.word.push(stage.stamp(0).load(Ordering::Acquire).saturating_sub(start) as f64);
+        seen.word.push(since(start, 0));
 
         std::thread::sleep(PAUSE);
-        let start = monotonic_ns();
-        pool.append(b"{\"ping\":1}", NO_TAGS, Durability::Fast).unwrap();
-        assert!(pool.spin(Seq::new(2 * n + 1), SPIN).unwrap());
-        seen.message.push(stage.stamp(1).load(Ordering::Acquire).saturating_sub(start) as f64);
+        seen.message.push(append(4 * n));
+        let pause = Instant::now();
+        while pause.elapsed() < PAUSE {
+            std::hint::spin_loop();
+        }
+        seen.busy.push(append(4 * n + 2));
     }
     child.wait().unwrap();
     cpus.release();
@@ -240,10 +252,12 @@ fn spin(dir: &Path, count: u64) {
         stage.stamp(0).store(monotonic_ns(), Ordering::Release);
         stage.word().store(2 * n + 2, Ordering::Release);
 
-        assert_eq!(tail.next(None).unwrap().unwrap().data(), "{\"ping\":1}");
-        stage.stamp(1).store(monotonic_ns(), Ordering::Release);
-        pool.append(b"{\"pong\":1}", NO_TAGS, Durability::Fast).unwrap();
-        tail.next(None).unwrap();
+        for _ in 0..2 {
+            assert_eq!(tail.next(None).unwrap().unwrap().data(), "{\"ping\":1}");
+            stage.stamp(1).store(monotonic_ns(), Ordering::Release);
+            pool.append(b"{\"pong\":1}", NO_TAGS, Durability::Fast).unwrap();
+            tail.next(None).unwrap();
+        }
     }
 }
 

@@ -61,6 +61,8 @@ fn across(bench: &mut Bench) {
         pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
     };
     (0..count).for_each(append);
+    let ns = beside_another(&bench.dir, || (0..count).for_each(append)) / count as f64;
+    bench.note("append 1 KiB while the other CPU is busy", ns, None, None);
     let mut reader = spawn("tail", &path, count);
     wait_ready(&mut reader);
     reader.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -87,6 +89,23 @@ fn across(bench: &mut Bench) {
     bench.note("tail 1 KiB of another process", each(start, read), None, Some(200.0));
     drop((tail, pool));
     Pool::delete(&path).unwrap();
+}
+
+/// Nanoseconds that something takes while another process appends to a pool of its own: two CPUs may be one core's, or share
+/// what lies between them and memory.
+fn beside_another(dir: &Path, work: impl FnOnce()) -> f64 {
+    let path = dir.join("beside.plasmite");
+    Pool::create(&path, 1 << 20).unwrap();
+    let mut other = spawn("append", &path, u64::MAX);
+    wait_ready(&mut other);
+    other.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let start = Instant::now();
+    work();
+    let ns = start.elapsed().as_nanos() as f64;
+    other.kill().unwrap();
+    other.wait().unwrap();
+    Pool::delete(&path).unwrap();
+    ns
 }
 
 fn tail_of_new(path: &Path) -> Tail {

@@ -67,6 +67,9 @@ fn spinning(bench: &mut Bench, cpus: Cpus) {
     bench.note(floor, quantile(&mut seen.word, 0.5), None, None);
     let message = quantile(&mut seen.message, 0.5);
     bench.note("append → message, spinning, two CPUs, p50", message, None, Some(1000.0));
+    let busy = quantile(&mut seen.busy, 0.5);
+    let name = "append of a busy writer → message, spinning, two CPUs, p50";
+    bench.note(name, busy, None, Some(1000.0));
     let message = quantile(&mut seen.message, 0.99);
     bench.note("append → message, spinning, two CPUs, p99", message, None, None);
 }
