@@ -13,8 +13,9 @@ use std::time::Instant;
 use plasmite_core::json::Document;
 use plasmite_core::{Durability, Envelopes, Pool, Seq};
 
+use crate::documents::dense;
 use crate::limits::each;
-use crate::rows::{Bench, dense};
+use crate::rows::Bench;
 
 /// The library, which `cargo xtask bench` builds beside this program.
 pub(crate) fn library() -> PathBuf {

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use plasmite_core::Pool;
 
-use crate::rows::{Bench, dense};
+use crate::documents::dense;
+use crate::rows::Bench;
 
 /// How often the command is started in a round.
 const STARTS: u32 = 40;

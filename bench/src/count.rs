@@ -6,7 +6,7 @@ use std::path::Path;
 use plasmite_core::json::Document;
 use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 
-use crate::rows::dense;
+use crate::documents::dense;
 
 const NO_TAGS: &[&str] = &[];
 /// Enough to go around the ring: from then on each append makes room.

@@ -7,6 +7,7 @@ mod chart;
 mod command;
 mod count;
 mod cpus;
+mod documents;
 mod floor;
 mod interrupts;
 mod json;

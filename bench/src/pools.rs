@@ -10,10 +10,11 @@ use std::time::Instant;
 use plasmite_core::json::Document;
 use plasmite_core::{Durability, Entry, Pool};
 
+use crate::documents::dense;
 use crate::limits::each;
 use crate::processes::{quantile, ready, spawn, wait_ready};
 use crate::report::Unit;
-use crate::rows::{Bench, Effort, dense};
+use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
 /// Where the file says which boot of the machine it was last used in (core/FORMAT.md).

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use plasmite_core::{Durability, Pool, Seq, TailOptions};
 
 use crate::cpus::Cpus;
+use crate::documents::dense;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{floor, mount, mount_speed, pools, readers, rows};
+use crate::{floor, mount, mount_speed, pools, readers};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -60,7 +61,7 @@ pub(crate) fn wait_ready(child: &mut Child) {
 
 fn append(path: &Path, count: u64, durability: Durability) {
     let pool = Pool::open(path).unwrap();
-    let text = rows::dense(1024);
+    let text = dense(1024);
     // The first sync of a new file takes many times longer than all after it.
     pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
     ready();

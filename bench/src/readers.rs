@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use plasmite_core::{Durability, Message, Pool, Tail, TailOptions};
 
 use crate::cpus::Cpus;
+use crate::documents::dense;
 use crate::limits::{each, monotonic_ns};
 use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
-use crate::rows::{Bench, Effort, dense};
+use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
 const MANY: usize = 8;

@@ -9,6 +9,7 @@ use plasmite_core::json::Document;
 use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
+use crate::documents::dense;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::peers::{self, Peers};
@@ -23,20 +24,6 @@ const NO_TAGS: &[&str] = &[];
 pub(crate) enum Effort {
     Quick,
     Full,
-}
-
-/// A document of about `len` bytes with many short tokens.
-pub(crate) fn dense(len: usize) -> String {
-    let mut text = String::from("{");
-    let mut n = 0;
-    while text.len() + 24 < len {
-        text.push_str(&format!("\"key{n}\":[{n},true,{}.5],", n * 37));
-        n += 1;
-    }
-    text.push_str("\"z\":\"");
-    text.push_str(&"x".repeat(len.saturating_sub(text.len() + 2)));
-    text.push_str("\"}");
-    text
 }
 
 /// What to measure.

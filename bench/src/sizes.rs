@@ -8,8 +8,9 @@ use std::time::Instant;
 use plasmite_core::{Durability, Pool};
 use serde::de::IgnoredAny;
 
+use crate::documents::dense;
 use crate::limits::{Shared, each};
-use crate::rows::{Bench, Effort, dense};
+use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
 const POOL_BYTES: u64 = 32 << 20;

@@ -504,13 +504,20 @@ fn answered(answer: &clap::Error) -> Result<u8, Failure> {
             let error = usage(&answer.render().to_string());
             let args: Vec<String> =
                 std::env::args_os().filter_map(|a| a.into_string().ok()).collect();
-            Err(match dashed_value(answer, &args) {
+            Err(match help_asked(answer).or_else(|| dashed_value(answer, &args)) {
                 Some(hint) => error.with_hint(hint),
                 None => error,
             }
             .into())
         }
     }
+}
+
+/// What to do for who asks for help as for a verb.
+fn help_asked(answer: &clap::Error) -> Option<String> {
+    let verb = answer.get(ContextKind::InvalidSubcommand);
+    let asked = matches!(verb, Some(ContextValue::String(verb)) if verb == "help");
+    asked.then(|| "plasmite --help shows the verbs, --help after a verb its options".to_owned())
 }
 
 /// How to write a value that begins with a dash, when one was taken for an option of its own.

@@ -20,9 +20,8 @@ A first workflow:
 Messages and facts go to stdout: short text on a terminal, JSON lines in a pipe. Everything else \
 goes to stderr; in a pipe an error is one JSON object {\"error\":{\"kind\",\"message\",\"hint\",…}}.
 
-Exit codes: 0 done (also when the reader of stdout has gone), 1 internal error, or records skipped \
-by feed, 2 usage, 3 not found, 4 exists already, 5 busy, 6 permission, 7 corrupt, 8 I/O, \
-9 overtaken, 124 timeout, 130 Ctrl-C.";
+Exit codes: 0 done (also when the reader of stdout has gone), 1 internal error, or records skipped, \
+2 usage, 3 not found, 4 exists already, 5 busy, 6 permission, 7 corrupt, 8 I/O, 9 overtaken, 124 timeout, 130 Ctrl-C.";
 
 pub(crate) const POOL: &str = "\
 Examples:

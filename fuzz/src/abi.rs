@@ -216,26 +216,22 @@ fn step(state: &mut State, operation: u8, input: &mut Input<'_>) {
                         receipt_at,
                         error_at,
                     ),
-                    7 => plsm_pool_append_json(
-                        pool,
-                        json_at,
-                        json_len,
-                        tags_at,
-                        tags.len(),
-                        durability,
-                        buffer_at,
-                        error_at,
-                    ),
-                    _ => plsm_pool_append_batch(
-                        pool,
-                        json_at,
-                        json_len,
-                        tags_at,
-                        tags.len(),
-                        durability,
-                        buffer_at,
-                        error_at,
-                    ),
+                    _ => {
+                        let append = match kind {
+                            7 => plsm_pool_append_json,
+                            _ => plsm_pool_append_batch,
+                        };
+                        append(
+                            pool,
+                            json_at,
+                            json_len,
+                            tags_at,
+                            tags.len(),
+                            durability,
+                            buffer_at,
+                            error_at,
+                        )
+                    }
                 }
             }
             9 => plsm_pool_get_json(state.pool(input), input.number(), buffer_at, error_at),

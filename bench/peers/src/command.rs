@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::measure::{Round, document};
+use crate::documents::dense;
+use crate::measure::Round;
 
 /// A command, and the words that differ.
 struct Program<'a> {
@@ -132,7 +133,7 @@ impl Drop for Ended {
 
 fn lines(dir: &Path, count: u64) -> PathBuf {
     let path = dir.join("lines.jsonl");
-    std::fs::write(&path, format!("{}\n", document(1024)).repeat(count as usize)).unwrap();
+    std::fs::write(&path, format!("{}\n", dense(1024)).repeat(count as usize)).unwrap();
     path
 }
 

@@ -4,6 +4,8 @@
 
 mod command;
 mod cpus;
+#[path = "../../src/documents.rs"]
+mod documents;
 mod lines;
 mod measure;
 mod system;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::command;
 use crate::cpus::Cpus;
+use crate::documents::dense;
 use crate::system::{Durability, System, Wanted};
 use crate::systems::{SYSTEMS, named};
 
@@ -106,20 +107,6 @@ impl Drop for Round<'_> {
     }
 }
 
-/// A document of about `len` bytes: many short tokens where there is room for them.
-pub(crate) fn document(len: usize) -> String {
-    let mut text = String::from("{");
-    let mut n = 0;
-    while text.len() + 24 < len {
-        text.push_str(&format!("\"key{n}\":[{n},true,{}.5],", n * 37));
-        n += 1;
-    }
-    text.push_str("\"z\":\"");
-    text.push_str(&"x".repeat(len.saturating_sub(text.len() + 2)));
-    text.push_str("\"}");
-    text
-}
-
 /// Nanoseconds for each of the `per_call` things that `call` does, over and over for about `budget`.
 fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
     let start = Instant::now();
@@ -147,7 +134,7 @@ fn flush(round: &mut Round<'_>) {
 
 /// Nobody receives what is appended.
 fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durability: Durability) {
-    let message = document(len);
+    let message = dense(len);
     let batch = vec![message.as_bytes(); batch];
     let wanted = Wanted { durability, ..SMALL };
     round.each(
@@ -168,7 +155,7 @@ fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durabil
 
 /// From one process to another, which receives all of it.
 fn across(round: &mut Round<'_>) {
-    let message = document(1024);
+    let message = dense(1024);
     // Whoever lags gets every message all the same.
     let wanted = Wanted { room_bytes: round.most_bytes() as u64, ..SMALL };
     let one: fn(&System) -> bool = |system| system.does.streams;

@@ -346,6 +346,20 @@ impl Terminal {
         found.unwrap()
     }
 
+    /// Runs a program that waits, stops it with Ctrl-Z, and lets it go on: it shows what comes then.
+    #[track_caller]
+    fn stops_and_goes_on(&mut self, sandbox: &Sandbox, program: &str, name: &str) {
+        self.types(&format!("{program}\n"));
+        let pid = self.blocked_reader(name);
+        self.types("\x1a");
+        self.shows("Stopped");
+        assert_eq!(state(pid), Some('T'), "{program}");
+        self.types("fg\n");
+        assert_eq!(self.blocked_reader(name), pid, "{program}");
+        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
+        self.shows(&format!("{{\"seq\":{seq},"));
+    }
+
     fn is_here(&self, dir: &std::path::Path) -> bool {
         fs::read_link(format!("/proc/{}/cwd", self.script.id())).is_ok_and(|cwd| cwd == dir)
     }
@@ -379,15 +393,7 @@ fn keys_of_a_terminal_interrupt_quit_stop_and_go_on() {
         terminal.shows(&format!(" {code}\r\n"));
     }
     for _ in 0..3 {
-        terminal.types("cat docs/tail\n");
-        let cat = terminal.blocked_reader("cat");
-        terminal.types("\x1a");
-        terminal.shows("Stopped");
-        assert_eq!(state(cat), Some('T'));
-        terminal.types("fg\n");
-        assert_eq!(terminal.blocked_reader("cat"), cat);
-        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
-        terminal.shows(&format!("{{\"seq\":{seq},"));
+        terminal.stops_and_goes_on(&sandbox, "cat docs/tail", "cat");
         terminal.types("\x03");
         terminal.types("echo ende''d $?\n");
         terminal.shows("ended 130\r\n");
@@ -423,15 +429,7 @@ fn programs_stop_go_on_and_end_with_the_keys_of_a_terminal() {
     terminal.types("ulimit -c 0; stty cols 300; echo rea''dy\n");
     terminal.shows("ready\r\n");
     for (program, name) in JOBS {
-        terminal.types(&format!("{program}\n"));
-        let pid = terminal.blocked_reader(name);
-        terminal.types("\x1a");
-        terminal.shows("Stopped");
-        assert_eq!(state(pid), Some('T'), "{program}");
-        terminal.types("fg\n");
-        assert_eq!(terminal.blocked_reader(name), pid, "{program}");
-        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
-        terminal.shows(&format!("{{\"seq\":{seq},"));
+        terminal.stops_and_goes_on(&sandbox, program, name);
         terminal.blocked_reader(name);
         terminal.types("\x03");
         terminal.types("echo ende''d $?\n");

@@ -100,6 +100,15 @@ fn mistyped_verbs_and_options_are_told_with_the_right_ones() {
 }
 
 #[test]
+fn who_asks_for_help_as_for_a_verb_is_told_how_to() {
+    let sandbox = Sandbox::new();
+    for args in [&["help"][..], &["help", "feed"], &["pool", "help"], &["--dir", "x", "help"]] {
+        let error = sandbox.run(args).fails(2);
+        assert!(error["hint"].as_str().unwrap().contains("--help after a verb"), "{error}");
+    }
+}
+
+#[test]
 fn missing_arguments_are_named() {
     let sandbox = Sandbox::new();
     for (args, missing) in [

@@ -2,6 +2,7 @@
 //! gets a seq twice, or is held up by a dead process.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use shuttle::scheduler::Scheduler;
@@ -200,6 +201,19 @@ pub(super) fn full_ring() -> Arc<Start> {
     })
 }
 
+/// Of the message that a full ring loses and the one that it gets: it is there whole, or not at all.
+pub(super) fn reads_what_goes_and_what_comes(reader: &Pool) {
+    for seq in [1, 3] {
+        let len = if seq == 1 { 20 } else { 10 };
+        match reader.get(Seq::new(seq)) {
+            Ok(message) => assert_eq!(message.data(), document(1, seq, len)),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{e}"),
+        }
+    }
+    let bounds = reader.bounds().unwrap();
+    assert!(bounds.oldest.get() <= 2 && bounds.newest.get() >= 2);
+}
+
 fn a_reader_beside_a_writer_that_overtakes_it(points: Points, preemptions: u32) -> usize {
     let start = full_ring();
     explore(up_to(preemptions), move || {
@@ -212,15 +226,7 @@ fn a_reader_beside_a_writer_that_overtakes_it(points: Points, preemptions: u32) 
                     assert_eq!(writer.bounds().unwrap().oldest.get(), 2, "the ring was not full");
                 }),
                 process(&world, move |_| {
-                    for seq in [1, 3] {
-                        let len = if seq == 1 { 20 } else { 10 };
-                        match reader.get(Seq::new(seq)) {
-                            Ok(message) => assert_eq!(message.data(), document(1, seq, len)),
-                            Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{e}"),
-                        }
-                    }
-                    let bounds = reader.bounds().unwrap();
-                    assert!(bounds.oldest.get() <= 2 && bounds.newest.get() >= 2);
+                    reads_what_goes_and_what_comes(&reader);
                     reader.log_range().unwrap();
                 }),
             ];
@@ -235,25 +241,28 @@ fn a_reader_that_is_overtaken_at_any_access_never_gets_other_bytes() {
     a_reader_beside_a_writer_that_overtakes_it(all, 1);
 }
 
+/// Two processes append to a full ring at once: each gets a seq of its own, and both messages are there.
+pub(super) fn two_append(world: &Rc<World>, start: &Start) {
+    let handles = [open(start.restore()), open(&start.path)];
+    let reader = open(&start.path);
+    let mut tasks = Vec::new();
+    for (w, pool) in (1..).zip(handles) {
+        tasks.push(process(world, move |_| (put(&pool, &document(w, 1, 10)), w)));
+    }
+    let mut given: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
+    given.sort();
+    assert_eq!(given.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [3, 4]);
+    for (seq, w) in given {
+        assert_eq!(reader.get(Seq::new(seq)).unwrap().data(), document(w, 1, 10));
+    }
+}
+
 #[test]
 fn appenders_that_meet_at_any_access_get_seqs_without_holes_and_lose_nothing() {
     let start = full_ring();
     explore(up_to(2), move || {
         let (world, _observing) = World::new(all, true);
-        world.run(|| {
-            let handles = [open(start.restore()), open(&start.path)];
-            let reader = open(&start.path);
-            let mut tasks = Vec::new();
-            for (w, pool) in (1..).zip(handles) {
-                tasks.push(process(&world, move |_| (put(&pool, &document(w, 1, 10)), w)));
-            }
-            let mut given: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
-            given.sort();
-            assert_eq!(given.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [3, 4]);
-            for (seq, w) in given {
-                assert_eq!(reader.get(Seq::new(seq)).unwrap().data(), document(w, 1, 10));
-            }
-        });
+        world.run(|| two_append(&world, &start));
     });
 }
 

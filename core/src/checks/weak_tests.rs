@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::document;
 use super::interleavings::{
-    Start, all, explore, full_ring, of_reading, of_waking, open, put, up_to,
+    Start, all, explore, full_ring, of_reading, of_waking, open, put,
+    reads_what_goes_and_what_comes, two_append, up_to,
 };
 use super::weak::{Forgotten, Memory};
 use super::world::{Points, World, process};
 use crate::format::header::{COMMITTED_SEQ_AT, WRITER_LOCK_AT};
-use crate::{ErrorKind, Seq, Waited};
+use crate::{Seq, Waited};
 
 /// How far an exploration goes: so many preemptions, and loads that get an old value.
 #[derive(Clone, Copy)]
@@ -37,17 +38,7 @@ fn a_reader_beside_a_writer(
                 process(&world, move |_| {
                     assert_eq!(put(&writer, &document(1, 3, 10)), 3);
                 }),
-                process(&world, move |_| {
-                    for seq in [1, 3] {
-                        let len = if seq == 1 { 20 } else { 10 };
-                        match reader.get(Seq::new(seq)) {
-                            Ok(message) => assert_eq!(message.data(), document(1, seq, len)),
-                            Err(e) => assert_eq!(e.kind(), ErrorKind::NotFound, "{e}"),
-                        }
-                    }
-                    let bounds = reader.bounds().unwrap();
-                    assert!(bounds.oldest.get() <= 2 && bounds.newest.get() >= 2);
-                }),
+                process(&world, move |_| reads_what_goes_and_what_comes(&reader)),
             ];
             tasks.into_iter().for_each(|task| task.join().unwrap());
         });
@@ -86,20 +77,7 @@ fn two_appenders(start: &Arc<Start>, depth: Depth, forgotten: Forgotten) -> usiz
     explore(schedules, move || {
         let memory = Memory::new(choices.clone(), depth.stale, forgotten);
         let (world, _observing) = World::with_memory(all, true, Some(memory));
-        world.run(|| {
-            let handles = [open(start.restore()), open(&start.path)];
-            let reader = open(&start.path);
-            let mut tasks = Vec::new();
-            for (w, pool) in (1..).zip(handles) {
-                tasks.push(process(&world, move |_| (put(&pool, &document(w, 1, 10)), w)));
-            }
-            let mut given: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
-            given.sort();
-            assert_eq!(given.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [3, 4]);
-            for (seq, w) in given {
-                assert_eq!(reader.get(Seq::new(seq)).unwrap().data(), document(w, 1, 10));
-            }
-        });
+        world.run(|| two_append(&world, &start));
     })
 }
 
