@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { SIZES = 4, BUSY = 20000 };
+enum { SIZES = 4, BUSY = 20000, RESIZES = 8 };
 static const char *const sizes[SIZES] = {"3M", "2M", "6M", "4M"};
 static const char *pool_dir;
 
@@ -134,14 +134,17 @@ static void waiting_streams_go_on(plsm_client_t *client)
 }
 
 static plsm_client_t *writers_client;
+/* How many resizes have begun beside the writer: each has a part of the messages, whatever the speed of either. */
+static int begun;
 
 static void *write_all(void *argument)
 {
     plsm_pool_t *pool = NULL;
     plsm_error_t *error = NULL;
-    int *reopened = (int *)argument;
+    (void)argument;
     CHECK(plsm_pool_open(writers_client, "busy", &pool, NULL) == 0);
     for (int n = 0; n < BUSY;) {
+        while (__atomic_load_n(&begun, __ATOMIC_SEQ_CST) <= n / (BUSY / RESIZES)) usleep(500);
         int code = plsm_pool_append(pool, (const uint8_t *)"{}", 2, NULL, 0, 0, NULL, &error);
         if (code == 0) {
             n++;
@@ -152,7 +155,6 @@ static void *write_all(void *argument)
         plsm_error_free(error);
         plsm_pool_free(pool);
         CHECK(plsm_pool_open(writers_client, "busy", &pool, NULL) == 0);
-        (*reopened)++;
     }
     plsm_pool_free(pool);
     return NULL;
@@ -163,12 +165,14 @@ static void busy_streams_go_on(plsm_client_t *client)
     plsm_pool_t *pool = pool_of(client, "busy", 4 << 20);
     struct reader readers[WAYS];
     pthread_t threads[WAYS], writer;
-    int reopened = 0;
     writers_client = client;
     for (int way = 0; way < WAYS; way++) start(&readers[way], pool, (enum way)way, 1, BUSY + 1, &threads[way]);
     plsm_pool_free(pool);
-    CHECK(pthread_create(&writer, NULL, write_all, &reopened) == 0);
-    for (int round = 0; round < 8; round++) resize("busy", round);
+    CHECK(pthread_create(&writer, NULL, write_all, NULL) == 0);
+    for (int round = 0; round < RESIZES; round++) {
+        __atomic_add_fetch(&begun, 1, __ATOMIC_SEQ_CST);
+        resize("busy", round);
+    }
     CHECK(pthread_join(writer, NULL) == 0);
     resize("busy", 0);
     append_anew(client, "busy");
