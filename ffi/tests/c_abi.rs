@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else built now with the command, which `cargo test -p
-/// plasmite-ffi` alone does not do.
+/// The folder with `libplasmite.so`: of the SDK in `PLASMITE_SDK_DIR`, else what `cargo xtask` has built, else built now with the
+/// command, which `cargo test -p plasmite-ffi` alone does not do.
 fn library_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         if let Some(sdk) = std::env::var_os("PLASMITE_SDK_DIR") {
             return Path::new(&sdk).join("lib");
+        }
+        if let Some(built) = std::env::var_os("PLASMITE_BUILT_DIR") {
+            return built.into();
         }
         let this_test = std::env::current_exe().unwrap();
         let profile_dir = this_test.parent().unwrap().parent().unwrap();

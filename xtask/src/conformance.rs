@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::run::{Step, cargo, root};
+use crate::run::{self, Step, root};
 
 /// Plays them against what cargo builds for debugging, and prints the table.
 pub(crate) fn run() -> Result<(), String> {
-    cargo("build of the command and library", &["build", "-p", "plasmite"]).run()?;
-    let base = ["run", "--quiet", "-p", "plasmite-conformance", "--", "all"];
-    let built = root().join("target/debug");
-    let play = cargo("conformance, manifest by surface", &base)
-        .env("PLASMITE_BIN", built.join("plasmite"))
-        .env("PLASMITE_LIB_DIR", &built);
+    run::build().run()?;
+    let debug = root().join("target/debug");
+    let play = run::built("conformance, manifest by surface", "plasmite-conformance", &["all"])
+        .env("PLASMITE_BIN", debug.join("plasmite"))
+        .env("PLASMITE_LIB_DIR", &debug);
     manifests()?.iter().fold(play, Step::arg).run()
 }
 

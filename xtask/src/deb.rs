@@ -81,8 +81,7 @@ pub(crate) fn test(built: &Path) -> Result<(), String> {
 fn test_of_documents() -> Result<PathBuf, String> {
     let args = [
         "test",
-        "-p",
-        "plasmite",
+        "--workspace",
         "--test",
         "docs",
         "--no-run",

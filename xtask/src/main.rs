@@ -92,9 +92,10 @@ fn test() -> Result<(), String> {
     need::install()?;
     let steps = [
         cargo("format", &["fmt", "--all", "--check"]),
-        cargo("build of the command and library", &["build", "-p", "plasmite"]),
+        run::build(),
         cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        cargo("tests", &["test", "--workspace", "--all-targets"]),
+        cargo("tests", &["test", "--workspace", "--all-targets"])
+            .env("PLASMITE_BUILT_DIR", run::root().join("target/debug")),
         cargo("doc tests", &["test", "--workspace", "--doc"]),
         cargo("docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"),
@@ -114,7 +115,8 @@ fn test() -> Result<(), String> {
 fn packages() -> Result<(), String> {
     let sdk = default_sdk();
     sdk::make(&sdk)?;
-    let against_it = ["test", "-p", "plasmite-ffi", "--", "--include-ignored"];
+    let against_it =
+        ["test", "--workspace", "--test", "c_abi", "--test", "sdk", "--", "--include-ignored"];
     cargo("C tests against the SDK", &against_it).env("PLASMITE_SDK_DIR", &sdk).run()?;
     deb::test(&sdk)?;
     python::test_installed(&sdk)?;
@@ -137,10 +139,8 @@ fn deb_of(sdk: &str) -> Result<(), String> {
 
 /// The kill storm, by debug builds: only they have the named steps.
 fn storm(args: &[String]) -> Result<(), String> {
-    let build = ["build", "--quiet", "-p", "plasmite", "-p", "plasmite-faults"];
-    cargo("build of the kill storm", &build).run()?;
-    let base = ["run", "--quiet", "-p", "plasmite-faults", "--"];
-    args.iter().fold(cargo("kill storm", &base), Step::arg).run()
+    run::build().run()?;
+    args.iter().fold(run::built("kill storm", "plasmite-faults", &[]), Step::arg).run()
 }
 
 fn man(dir: &Path) -> Result<(), String> {

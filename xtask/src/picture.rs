@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anstyle_svg::Term;
 
-use crate::run::{Step, cargo, root};
+use crate::run::{self, Step, root};
 
 /// Pools, and how many messages a second they get at most.
 const WRITERS: &[(&str, f64)] = &[
@@ -25,7 +25,7 @@ const WARM_UP: Duration = Duration::from_secs(14);
 
 /// Takes the pictures anew.
 pub(crate) fn take() -> Result<(), String> {
-    cargo("build of the command", &["build", "-p", "plasmite"]).run()?;
+    run::build().run()?;
     let scene = Scene::new()?;
     let done = AtomicBool::new(false);
     let taken = thread::scope(|scope| {

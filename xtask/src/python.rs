@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::conformance;
-use crate::run::{Step, cargo, root};
+use crate::run::{self, Step, root};
 
 const PROJECT: &str = "bindings/python";
 const TESTS: [&str; 5] = ["-m", "unittest", "discover", "-s", "tests"];
@@ -14,7 +14,7 @@ const CONFORMANCE: [&str; 2] = ["cmd/plasmite_conformance.py", "../../conformanc
 
 /// The client against the library that cargo builds for debugging, by the commands of its README.
 pub(crate) fn test_as_built() -> Result<(), String> {
-    cargo("build of the command and library", &["build", "-p", "plasmite"]).run()?;
+    run::build().run()?;
     let tools = Tools::new()?;
     tools.lint()?;
     let venv = root().join("target/python-venv");

@@ -86,3 +86,14 @@ impl Step {
 pub(crate) fn cargo(name: &'static str, args: &[&str]) -> Step {
     Step::new(name, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
+
+/// Builds everything that is for debugging and for tests. One selection of packages for all steps: for another one, which asks for other
+/// features of what they depend on, cargo would compile that again.
+pub(crate) fn build() -> Step {
+    cargo("build of everything, for tests", &["build", "--workspace", "--all-targets"])
+}
+
+/// A step that is a program which [`build`] makes.
+pub(crate) fn built(name: &'static str, program: &str, args: &[&str]) -> Step {
+    Step::new(name, root().join("target/debug").join(program), args)
+}

@@ -110,10 +110,14 @@ pub(crate) fn runner() -> Command {
     command
 }
 
-/// The folder with the command and the library, built now: `cargo test -p plasmite-conformance` alone does not build them.
+/// The folder with the command and the library: what `cargo xtask` has built, else built now, which
+/// `cargo test -p plasmite-conformance` alone does not do.
 pub(crate) fn built() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
+        if let Some(built) = std::env::var_os("PLASMITE_BUILT_DIR") {
+            return built.into();
+        }
         let runner = Path::new(env!("CARGO_BIN_EXE_plasmite-conformance"));
         let profile_dir = runner.parent().unwrap();
         let mut cargo = Command::new(env!("CARGO"));
