@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
-use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, Error, POOL_SUFFIX, Result, check_pool_size};
+use plasmite_core::{DEFAULT_POOL_SIZE_BYTES, POOL_SUFFIX, Result, check_pool_size};
 
 use crate::adapter::Adapter;
 use crate::memory_of_names::MemoryOfNames;
@@ -133,16 +133,9 @@ impl Mount {
         let (session, device) = session?;
         watch_pools(&tree, MemoryOfNames::new(session.notifier(), device.into()));
         let unmounter = Unmounter { mountpoint, tree };
-        let mount = Self { _session: ManuallyDrop::new(session), ended, unmounter };
-        mount.check()?;
-        Ok(mount)
-    }
-
-    fn check(&self) -> Result<()> {
-        let mountpoint = &self.unmounter.mountpoint;
-        std::fs::metadata(mountpoint)
-            .map(drop)
-            .map_err(|error| Error::io("look at the new mount", mountpoint, &error))
+        // The kernel has been answered its first question, or there would be no session. Not to be tried from here: who waits for
+        // an answer of its own cannot be killed, and keeps all of the process, the connection among it.
+        Ok(Self { _session: ManuallyDrop::new(session), ended, unmounter })
     }
 
     /// Waits until somebody unmounts the file system: `umount`, `fusermount3 -u`, [`unmount`](crate::unmount()) or an

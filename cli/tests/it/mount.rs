@@ -23,6 +23,13 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     pub(crate) fn new(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
+        let mounted = Self::untouched(sandbox, wrapper, options);
+        assert!(mounted.is_mounted());
+        mounted
+    }
+
+    /// One that nobody has asked for anything yet.
+    fn untouched(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
         let mountpoint = sandbox.path("m");
         let mut args = vec!["mount", mountpoint.to_str().unwrap()];
         args.extend(options);
@@ -35,7 +42,6 @@ impl Mounted {
         command.env("NOTIFY_SOCKET", &socket);
         let mounted = Self { daemon: sandbox.start(command), mountpoint, manager };
         mounted.manager.recv(&mut [0; 1000]).expect("the mount is ready in time");
-        assert!(mounted.is_mounted());
         mounted
     }
 
@@ -278,6 +284,21 @@ fn a_daemon_that_is_killed_while_a_pool_is_looked_for_and_another_goes_dies_and_
     assert_eq!(looker.end().0, Some(1), "stat");
     mounted.daemon.status();
     slow.daemon.signal(Signal::CONT);
+}
+
+#[test]
+fn the_daemon_asks_its_own_mount_for_nothing_since_a_kill_would_find_it_waiting_for_itself() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let log = sandbox.path("log");
+    let options = ["--log-level", "debug", "--log-file", log.to_str().unwrap()];
+    let mounted = Mounted::untouched(&sandbox, PLAIN, &options);
+    let asked = || fs::read_to_string(&log).unwrap().matches("GETATTR").count();
+    assert_eq!(asked(), 0);
+    fs::metadata(&mounted.mountpoint).unwrap();
+    mounted.daemon.wait_until(|_| asked() == 1);
 }
 
 #[test]
