@@ -1,5 +1,8 @@
 //! `mount -t plasmite` and a line in fstab.
 
+use std::fs;
+use std::path::Path;
+
 use crate::namespace::possible;
 use crate::support::Sandbox;
 
@@ -52,4 +55,48 @@ fn a_line_in_fstab_is_mounted_once_and_only_once() {
     let ran = Sandbox::new().in_namespace(&format!("{HELPER}{script}"));
     let expected = format!("0\n{}\n0\n0\n1\ndocs\n", 256 << 10);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), expected.as_str(), ""));
+}
+
+/// Of docs/mount.md all but what is told to systemd, which only a system that it runs could take.
+#[test]
+fn what_the_page_on_mounts_says_is_so() {
+    if !possible() {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = fs::read_to_string(root.join("docs/mount.md")).unwrap();
+    let fences: Vec<&str> = page.split("```").skip(1).step_by(2).collect();
+    let of = |language: &str| {
+        let texts =
+            fences.iter().filter_map(|fence| fence.strip_prefix(language)?.strip_prefix('\n'));
+        texts.collect::<Vec<&str>>()
+    };
+    let (scripts, consoles, tables) = (of("sh"), of("console"), of("fstab"));
+    let ([for_all, link, by_fstab, service], [background], [fstab]) =
+        (&scripts[..], &consoles[..], &tables[..])
+    else {
+        panic!("{fences:?}");
+    };
+    let typed: Vec<&str> = background.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let script = format!(
+        "for dir in /usr/sbin /srv /mnt; do mount -t tmpfs none $dir; done
+        mkdir bin home /srv/pools; ln -s $BIN bin/plasmite; unset -f plasmite
+        export PATH=$ROOT/bin:$PATH HOME=$ROOT/home
+        plasmite --dir /srv/pools pool create docs > made
+        {for_all}
+        bob ls /mnt/pools; plasmite unmount /mnt/pools; soon gone
+        {}
+        soon gone; rmdir /mnt/pools
+        {link}
+        cat >> /etc/fstab <<'FSTAB'\n{fstab}FSTAB
+        {by_fstab}
+        bob ls /mnt/pools; findmnt -no FSTYPE /mnt/pools; umount /mnt/pools; soon gone",
+        typed.join("\n")
+    );
+    let ran = Sandbox::new().in_namespace(&script);
+    let expected = "docs\ndocs\ndocs\nfuse.plasmite\n";
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), expected, ""));
+    for word in service.split_whitespace().filter(|word| word.starts_with("docs/")) {
+        assert!(root.join(word).exists(), "{word}");
+    }
 }
