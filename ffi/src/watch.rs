@@ -179,13 +179,15 @@ impl Waiting {
     }
 }
 
-/// Starts a thread that takes no signals: they are the program's, whose own threads wait for them.
+/// Starts a thread that takes no signals but SIGBUS: they are the program's, whose own threads wait for them.
 fn spawn_deaf(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
     // SAFETY: both places are for the sets that the calls write; a thread inherits the mask of the one that starts it.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
+        // Its own: what it reads may be cut under it, and the kernel ends a process that blocks the signal of that.
+        libc::sigdelset(all.as_mut_ptr(), libc::SIGBUS);
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
     }
     let started = thread::Builder::new().name("plasmite-watch".to_owned()).spawn(run);

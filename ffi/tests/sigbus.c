@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -89,6 +90,30 @@ static void a_cut_pool_is_an_error_of_the_call(plsm_client_t *client, const char
     CHECK(unlink(path) == 0);
 }
 
+/* Nobody but the library's own thread, which takes no signals, looks at the pool when its file is cut. */
+static void a_cut_pool_makes_a_polled_descriptor_readable(plsm_client_t *client, const char *dir)
+{
+    char path[4096];
+    plsm_buf_t lines = {NULL, 0};
+    plsm_error_t *error = NULL;
+    plsm_stream_t *stream = NULL;
+    struct pollfd poll_fd = {-1, POLLIN, 0};
+    plsm_pool_t *pool = pool_of(client, "polled", 1 << 20);
+    CHECK(plsm_stream_open(pool, 1, 1, 0, 0, 0, 0, &stream, NULL) == 0);
+    CHECK(plsm_stream_fd(stream, &poll_fd.fd, NULL) == 0);
+    CHECK(plsm_stream_read(stream, 0, 0, 0, &lines, NULL) == PLSM_STREAM_AGAIN);
+    snprintf(path, sizeof path, "%s/polled.plasmite", dir);
+    CHECK(truncate(path, 0) == 0);
+    caught = 0;
+    CHECK(poll(&poll_fd, 1, 60000) == 1);
+    CHECK_FAILS(plsm_stream_read(stream, 0, 0, 0, &lines, &error), error, PLSM_ERR_CORRUPT, "changed its size");
+    plsm_error_free(error);
+    CHECK(caught == 0);
+    plsm_stream_free(stream);
+    plsm_pool_free(pool);
+    CHECK(unlink(path) == 0);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -104,6 +129,7 @@ int main(int argc, char **argv)
     a_cut_pool_is_an_error_of_the_call(client, argv[1], "third");
     the_host_gets_its_own_faults(argv[1]);
     the_host_gets_what_a_process_sends();
+    a_cut_pool_makes_a_polled_descriptor_readable(client, argv[1]);
     plsm_client_free(client);
     return 0;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -38,6 +39,10 @@ def caught_in(act: Callable[[], object]) -> list[BaseException]:
     return caught
 
 
+async def first(pool: Pool, seq: int) -> Message:
+    return await anext(pool.atail(since_seq=seq))
+
+
 class FileTest(PoolTestCase):
     def file(self, name: str = "docs") -> Path:
         return self.dir / f"{name}.plasmite"
@@ -67,6 +72,7 @@ class FileTest(PoolTestCase):
                 pool.append(document(n))
             tail = pool.tail(since_seq=1, timeout_ms=0)
             asleep = caught_in(lambda pool=pool: next(pool.tail(since_seq=101)))  # type: ignore[misc]
+            in_a_loop = caught_in(lambda pool=pool: asyncio.run(first(pool, 101)))  # type: ignore[misc]
             os.truncate(self.file(), size)
             calls: list[Callable[[], object]] = [
                 lambda pool=pool: pool.get(50),  # type: ignore[misc]
@@ -78,6 +84,7 @@ class FileTest(PoolTestCase):
             for call in calls:
                 self.assertRaises(CorruptError, call)
             self.assertIsInstance(self.soon(asleep), CorruptError)
+            self.assertIsInstance(self.soon(in_a_loop), CorruptError)
             pool.close()
             self.file().unlink()
             other.append({"goes": "on"})
@@ -97,11 +104,13 @@ class FileTest(PoolTestCase):
             pool = self.client.create_pool("docs", 1 << 20)
             pool.append({})
             asleep = caught_in(lambda pool=pool: next(pool.tail(since_seq=2)))  # type: ignore[misc]
+            in_a_loop = caught_in(lambda pool=pool: asyncio.run(first(pool, 1_000_000)))  # type: ignore[misc]
             take_away()
             self.assertIsInstance(self.until_it_fails(pool), NotFoundError)
             # An append that came before it was noticed may have woken the tail.
             reader = caught_in(lambda pool=pool: list(pool.tail()))  # type: ignore[misc]
             self.assertIsInstance(self.soon(reader), NotFoundError)
+            self.assertIsInstance(self.soon(in_a_loop), NotFoundError)
             self.assertTrue(all(isinstance(error, NotFoundError) for error in asleep))
             pool.close()
             if self.file().exists():
