@@ -210,10 +210,11 @@ seq 2000 | jq -c '{id: .}' | plasmite feed orders --create --tag order > out
 refused 3 'did you mean \\"orders\\"' plasmite export order --file orders.jsonl
 refused 3 "3000" plasmite export orders 3000.. --file orders.jsonl
 unshare --user --map-root-user --mount bash -c '
-    mount -t tmpfs -o size=64k tmpfs small
+    mount -t tmpfs -o size=1m tmpfs small
+    head -c 960K /dev/zero > small/other
     plasmite export orders --file small/orders.jsonl 2> err; echo $?
     plasmite export orders --file small/orders.jsonl --resume 2>> err; echo $?
-    mount -o remount,size=1m small
+    rm small/other
     plasmite export orders --file small/orders.jsonl --resume > resumed; echo $?
     cmp small/orders.jsonl <(plasmite export orders); echo $?' > full
 is "$(paste -sd' ' full)" "8 8 0 0"
