@@ -216,7 +216,9 @@ impl Storm<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         let writer = {
             let (stop, path) = (Arc::clone(&stop), path.clone());
-            thread::spawn(move || write_on(pool, &path, max_len, &stop))
+            // Not asked by the thread: the pool may be in another file before it runs.
+            let newest = pool.bounds().map_err(|e| e.to_string())?.newest.get();
+            thread::spawn(move || write_on(pool, newest, &path, max_len, &stop))
         };
         let mut what = "resize, killed at".to_owned();
         for _ in 0..1 + self.random.below(3) {
@@ -320,8 +322,13 @@ fn put(pool: &Pool, n: u64, max_len: usize) -> plasmite_core::Result<u64> {
 }
 
 /// Appends until it is told to stop, in whichever file the pool is; the newest seq.
-fn write_on(mut pool: Pool, path: &Path, max_len: usize, stop: &AtomicBool) -> Result<u64, String> {
-    let mut newest = pool.bounds().map_err(|e| e.to_string())?.newest.get();
+fn write_on(
+    mut pool: Pool,
+    mut newest: u64,
+    path: &Path,
+    max_len: usize,
+    stop: &AtomicBool,
+) -> Result<u64, String> {
     while !stop.load(Ordering::Relaxed) {
         match put(&pool, newest + 1, max_len) {
             Ok(seq) if seq == newest + 1 => newest = seq,
