@@ -217,6 +217,7 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let inside = self.tree.enter(&[parent.0]);
         if self.tree.is_long_lookup(parent.0, name) {
             let name = name.to_owned();
             return self.answer(true, move |tree| {
@@ -224,6 +225,7 @@ impl Filesystem for Adapter {
             });
         }
         answer!(reply, self.tree.lookup(parent.0, name), |entry| reply_entry(reply, &entry));
+        drop(inside);
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
@@ -296,7 +298,7 @@ impl Filesystem for Adapter {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let _naming = self.tree.naming(&[parent.0]);
+        let _inside = self.tree.enter(&[parent.0]);
         answer!(reply, self.tree.mkdir(parent.0, name, mode, caller(request)), |entry| {
             reply_entry(reply, &entry)
         });
@@ -307,10 +309,10 @@ impl Filesystem for Adapter {
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = name.to_owned();
+        let (name, inside) = (name.to_owned(), self.tree.enter(&[parent.0]));
         self.answer(self.tree.is_long_rmdir(parent.0, &name), move |tree| {
-            let _naming = tree.naming(&[parent.0]);
             answer!(reply, tree.rmdir(parent.0, &name), |()| reply.ok());
+            drop(inside);
         });
     }
 
@@ -330,12 +332,15 @@ impl Filesystem for Adapter {
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
         let (name, newname, caller) = (name.to_owned(), newname.to_owned(), caller(request));
         let (parent, newparent) = (parent.0, newparent.0);
+        let inside = self.tree.enter(&[parent, newparent]);
         self.append(
             move |tree, patience| {
-                let _naming = tree.naming(&[parent, newparent]);
                 tree.rename((parent, &name), (newparent, &newname), no_replace, caller, patience)
             },
-            |result| reply_synced(reply, result.map(|()| None)),
+            move |result| {
+                reply_synced(reply, result.map(|()| None));
+                drop(inside);
+            },
         );
     }
 
@@ -473,11 +478,12 @@ impl Filesystem for Adapter {
     fn readdir(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let inside = self.tree.enter(&[ino.0]);
         self.answer(self.tree.is_long_listing(fh.0), move |tree| {
             let mut add =
                 |e: &Listed<'_>| reply.add(INodeNo(e.ino), e.cookie, file_type(e.kind), e.name);
@@ -486,17 +492,19 @@ impl Filesystem for Adapter {
                 Ok(()) => reply.ok(),
                 Err(errno) => reply.error(errno.into()),
             }
+            drop(inside);
         });
     }
 
     fn readdirplus(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let inside = self.tree.enter(&[ino.0]);
         self.answer(self.tree.is_long_listing(fh.0), move |tree| {
             let mut add = |e: &Listed<'_>| {
                 // `.` and `..`: the kernel looks at nothing but the name and the type.
@@ -509,6 +517,7 @@ impl Filesystem for Adapter {
                 Ok(()) => reply.ok(),
                 Err(errno) => reply.error(errno.into()),
             }
+            drop(inside);
         });
     }
 

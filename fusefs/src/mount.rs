@@ -206,7 +206,7 @@ fn watch_pools(tree: &Arc<Tree>, mut names: MemoryOfNames) {
             for name in files.iter().filter_map(|file| file.to_str()?.strip_suffix(POOL_SUFFIX)) {
                 // Only then: a directory that the kernel is told to forget has no path for those who are in it.
                 if tree.is_stale(name) {
-                    names.drop_pool(name, || tree.wait_for_naming());
+                    names.drop_pool(name, tree.root());
                 }
             }
         }

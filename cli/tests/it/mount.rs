@@ -214,17 +214,30 @@ fn with_two_pools(sandbox: &Sandbox, wrapper: &[&str]) -> Mounted {
     mounted
 }
 
-/// Has the daemon tell the kernel that a name has gone, and kills it. Where it tells at once, it has done it by then.
+/// Has the daemon tell the kernel that a name has gone, and kills it when it has done it, though somebody waits for its answer.
 fn kill_when_a_pool_goes(sandbox: &Sandbox, mounted: &mut Mounted) {
     fs::remove_file(sandbox.path("pools/other.plasmite")).unwrap();
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_secs(1));
     mounted.daemon.signal(Signal::KILL);
 }
 
-/// Waits until a program waits for an answer of a mount.
+/// Where in the kernel a program is that waits for an answer of a mount.
+const WAITS: &str = "request_wait_answer";
+
+/// Waits until a program does.
 fn wait_for_a_request(program: &Proc) {
-    let waits = |pid: u32| fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap();
-    program.wait_until(|pid| waits(pid) == "request_wait_answer");
+    program.wait_until(|pid| a_thread_shows(pid, "wchan", WAITS));
+}
+
+/// A file in /proc of each of the threads.
+fn texts(pid: u32, file: &str) -> impl Iterator<Item = String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(Result::unwrap);
+    threads.filter_map(move |thread| fs::read_to_string(thread.path().join(file)).ok())
+}
+
+/// True when that file of one of them is this text.
+fn a_thread_shows(pid: u32, file: &str, text: &str) -> bool {
+    texts(pid, file).any(|found| found == text)
 }
 
 #[test]
@@ -250,12 +263,8 @@ fn killed_while_a_pool_is_removed(wrapper: &[&str]) {
     rmdir.arg(mounted.file("docs"));
     let mut remover = sandbox.start(rmdir);
     wait_for_a_request(&remover);
-    // What it waits for is the removal, no look-up before it.
-    let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(Result::unwrap);
-    let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
-    mounted.daemon.wait_until(|pid| {
-        threads(pid).any(|thread| name(thread).is_ok_and(|name| name == "pool-helper\n"))
-    });
+    // What it waits for is the removal, no look-up before it, and the daemon has it.
+    mounted.daemon.wait_until(|pid| a_thread_shows(pid, "comm", "pool-helper\n"));
     kill_when_a_pool_goes(&sandbox, &mut mounted);
     assert_eq!(remover.end().0, Some(1), "rmdir");
     mounted.daemon.status();
@@ -276,10 +285,13 @@ fn a_daemon_that_is_killed_while_a_pool_is_looked_for_and_another_goes_dies_and_
     std::os::unix::fs::symlink(slow.file("nothing"), link).unwrap();
     let mut mounted = with_two_pools(&sandbox, &["env"]);
     slow.daemon.signal(Signal::STOP);
+    // A thread that has read a request before it stops would keep its program from dying.
+    slow.daemon.wait_until(|pid| texts(pid, "stat").all(|stat| stat.contains(") T ")));
     let mut stat = Command::new("stat");
     stat.arg(mounted.file("slow"));
     let mut looker = sandbox.start(stat);
     wait_for_a_request(&looker);
+    mounted.daemon.wait_until(|pid| a_thread_shows(pid, "wchan", WAITS));
     kill_when_a_pool_goes(&sandbox, &mut mounted);
     assert_eq!(looker.end().0, Some(1), "stat");
     mounted.daemon.status();

@@ -17,12 +17,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::attr::Ttl;
 use crate::errno::{Errno, Reply};
 use crate::ino::{Fixed, Ino, full_seq};
+use crate::memory_of_names::{Gate, Inside};
 use crate::names::Meaning;
 use crate::numbers::ByNumber;
 use crate::pools::{Pools, View};
@@ -75,7 +76,7 @@ pub(crate) struct Tree {
     listings: Mutex<HashMap<u64, Arc<Listing>>>,
     next_handle: AtomicU64,
     watched: AtomicBool,
-    naming: Mutex<()>,
+    root: Arc<Gate>,
 }
 
 /// An open file.
@@ -114,7 +115,7 @@ impl Tree {
             listings: Mutex::default(),
             next_handle: AtomicU64::new(1),
             watched: AtomicBool::new(false),
-            naming: Mutex::default(),
+            root: Arc::default(),
         }
     }
 
@@ -138,16 +139,14 @@ impl Tree {
         self.pools.close_waiters();
     }
 
-    /// To be held, by who makes, removes or renames something in one of these directories, until the kernel has its answer.
-    ///
-    /// See [`crate::memory_of_names`].
-    pub(crate) fn naming(&self, parents: &[u64]) -> Option<MutexGuard<'_, ()>> {
-        parents.contains(&Ino::Root.encode()).then(|| lock(&self.naming))
+    /// To be held, by who is asked for something in these directories, until the kernel has its answer.
+    pub(crate) fn enter(&self, dirs: &[u64]) -> Option<Inside> {
+        dirs.contains(&Ino::Root.encode()).then(|| self.root.enter())
     }
 
-    /// Waits until nobody makes, removes or renames a pool.
-    pub(crate) fn wait_for_naming(&self) {
-        drop(lock(&self.naming));
+    /// Those who are asked for something in the root.
+    pub(crate) fn root(&self) -> &Gate {
+        &self.root
     }
 
     /// Whether somebody tells the kernel when a pool goes away.

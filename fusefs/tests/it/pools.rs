@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::fixture::{Fixture, append};
@@ -113,6 +114,34 @@ fn whoever_is_in_a_pools_directory_keeps_a_path() {
     let f = Fixture::new();
     let script = "import os, time\nfor i in range(20):\n  os.mkdir('p%d' % i); os.chdir('p%d' % i); time.sleep(0.005); os.getcwd(); os.chdir('..')\nos.chdir('p1'); os.rename('../p1', '../q1'); time.sleep(0.1); print(os.path.basename(os.getcwd()))";
     assert_eq!(f.sh(&format!("python3 -c \"{script}\"")).ok(), "q1\n");
+}
+
+/// SEMANTICS: Pools are directories
+#[test]
+fn whoever_is_in_a_pools_directory_keeps_a_path_while_other_pools_go() {
+    let f = Fixture::new();
+    let script = "
+import os, sys
+os.chdir('docs'); here = os.getcwd()
+while not os.path.exists(os.environ['ROOT'] + '/stop'):
+    assert os.getcwd() == here and os.path.exists(here)
+print('kept')";
+    fs::write(f.root.path().join("stay.py"), script).unwrap();
+    let mut stay = f.spawn("exec python3 $ROOT/stay.py");
+    crate::fixture::wait_for("the program to be there", || {
+        fs::read_link(format!("/proc/{}/cwd", stay.0.id())).ok() == Some(f.docs())
+    });
+    for _ in 0..100 {
+        f.client().create("other", 64 << 10).unwrap();
+        let other = f.mnt().join("other");
+        assert!(other.is_dir());
+        f.client().delete("other").unwrap();
+        crate::fixture::wait_for("the name to go", || !other.exists());
+    }
+    fs::write(f.root.path().join("stop"), "").unwrap();
+    let mut out = String::new();
+    stay.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "kept\n");
 }
 
 #[test]
