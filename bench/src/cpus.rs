@@ -40,23 +40,24 @@ impl Cpus {
     pub(crate) fn release(&self) {
         keep_to(&self.allowed);
     }
+
+    /// Has every thread of these processes run where the other process does, and this one in its own place, while `work` is done.
+    pub(crate) fn with(&self, processes: &[u32], work: impl FnOnce()) {
+        keep_all_to(processes, &set_of(self.there));
+        keep_to(&set_of(self.here));
+        work();
+        keep_all_to(processes, &self.allowed);
+        self.release();
+    }
 }
 
-/// Has this process and every thread of these run on one CPU while `work` is done.
-pub(crate) fn together(processes: &[u32], work: impl FnOnce()) {
-    let one = Cpus::one();
-    let keep_all_to = |set: &libc::cpu_set_t| {
-        keep_to(set);
-        let tasks = processes.iter().map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")));
-        for task in tasks.flat_map(Result::unwrap) {
-            let thread = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
-            // One that has ended meanwhile needs no place.
-            let _ = keep(thread, set);
-        }
-    };
-    keep_all_to(&set_of(one.here));
-    work();
-    keep_all_to(&one.allowed);
+fn keep_all_to(processes: &[u32], set: &libc::cpu_set_t) {
+    let tasks = processes.iter().map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")));
+    for task in tasks.flat_map(Result::unwrap) {
+        let thread = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        // One that has ended meanwhile needs no place.
+        let _ = keep(thread, set);
+    }
 }
 
 fn allowed() -> libc::cpu_set_t {

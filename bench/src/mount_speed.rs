@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
 
-use crate::cpus;
+use crate::cpus::Cpus;
 use crate::floor::Bell;
 use crate::interrupts;
 use crate::limits::{each, monotonic_ns};
@@ -50,6 +50,15 @@ const CREATE: Names = names!("create, write, close");
 const OPEN: Names = names!("open, read, close");
 const STAT: Names = names!("stat");
 const STREAM: Names = names!("read 1 MiB of a stream");
+
+const TWO_CPUS: [&str; 2] = [
+    "floor: ring → read of another process, two CPUs, p50",
+    "mount: append → read of another process, two CPUs, p50",
+];
+const ONE_CPU: [&str; 2] = [
+    "floor: ring → read of another process, one CPU, p50",
+    "mount: append → read of another process, one CPU, p50",
+];
 
 /// A mount of pools and a floor, both empty but for what the rows need.
 pub(crate) struct Mounts {
@@ -191,7 +200,7 @@ impl Mounts {
     ) {
         let per_turn = (count / TURNS).max(1);
         let mut ns = [0.0; 3];
-        cpus::together(&[self.floor.daemon.pid(), self.mount.daemon.pid()], || {
+        Cpus::one().with(&self.daemons(), || {
             for turn in 0..TURNS {
                 let mut timed = |which: usize, work: &mut dyn FnMut(u64)| {
                     let start = Instant::now();
@@ -210,6 +219,10 @@ impl Mounts {
         bench.note(names.mount, mount, Some((names.aim, 1.0)), None);
     }
 
+    fn daemons(&self) -> [u32; 2] {
+        [self.floor.daemon.pid(), self.mount.daemon.pid()]
+    }
+
     /// A message of a block of 64 KiB that is written at once.
     pub(crate) fn block(&mut self, bench: &mut Bench) {
         let block = LINE.repeat((64 << 10) / LINE.len());
@@ -223,11 +236,27 @@ impl Mounts {
         bench.note(name, each(start, writes * messages), None, Some(1000.0));
     }
 
-    /// From the time in a message to its arrival in a reader, median.
+    /// From the time in a message to its arrival in a reader, median: the writer on a CPU, daemon and reader on another one, or all on
+    /// one. Left to itself the scheduler chooses anew each time, which makes half or twice of it.
     pub(crate) fn wake_up(&mut self, bench: &mut Bench) {
-        let count = (bench.count / 200).max(100);
-        let mut readers = [&self.floor.docs.join("tail"), &self.mount.docs.join("follow")]
-            .map(|path| spawn("read-times", path, count));
+        if let Some(cpus) = Cpus::two() {
+            self.woken(bench, cpus, &TWO_CPUS);
+        }
+        self.woken(bench, Cpus::one(), &ONE_CPU);
+    }
+
+    fn woken(&self, bench: &mut Bench, cpus: Cpus, names: &[&'static str; 2]) {
+        let mut woken = None;
+        cpus.with(&self.daemons(), || woken = Some(self.wake_ups(bench, cpus)));
+        let [floor, mount] = woken.unwrap();
+        bench.note(names[0], floor, None, None);
+        bench.note(names[1], mount, Some((names[0], 1.2)), None);
+    }
+
+    fn wake_ups(&self, bench: &Bench, cpus: Cpus) -> [f64; 2] {
+        let count = (bench.count / 200).max(200);
+        let paths = [&self.floor.docs.join("tail"), &self.mount.docs.join("follow")];
+        let mut readers = cpus.place(|| paths.map(|path| spawn("read-times", path, count)));
         for reader in &mut readers {
             wait_ready(reader);
             reader.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -240,15 +269,11 @@ impl Mounts {
             std::thread::sleep(PAUSE);
             append(&self.pool, format!("{{\"t\":{}}}", monotonic_ns()).as_bytes());
         }
-        let [floor, mount] = readers.map(|reader| {
+        readers.map(|reader| {
             let output = reader.wait_with_output().unwrap();
             assert!(output.status.success());
             String::from_utf8(output.stdout).unwrap().trim().parse::<f64>().unwrap()
-        });
-        const FLOOR: &str = "floor: ring → read of another process, p50";
-        bench.note(FLOOR, floor, None, None);
-        let name = "mount: append → read of another process, p50";
-        bench.note(name, mount, Some((FLOOR, 1.2)), None);
+        })
     }
 
     /// From a signal to the end of readers that wait.

@@ -87,6 +87,10 @@ pub(crate) fn count(dir: &Path) -> Vec<Requests> {
     note("another stat of a message", 0.0, &mut |n| {
         fs::metadata(docs.join((n + 201).to_string())).unwrap();
     });
+    note("open, read, close of a stream", 3.0, &mut |_| {
+        let mut tail = File::open(docs.join("tail")).unwrap();
+        assert!(tail.read(&mut text).unwrap() > 0);
+    });
     note("read of an open log", 1.0, &mut |_| {
         log.rewind().unwrap();
         assert!(log.read(&mut text).unwrap() > 0);

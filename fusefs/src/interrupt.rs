@@ -254,24 +254,29 @@ fn interrupted_request(text: &std::fmt::Arguments<'_>) -> Option<u64> {
     Some(number.trim_start().parse::<u64>().ok()? & !1)
 }
 
-/// The beginning of a text; no more of it is made than shows that it is not the one.
+/// The beginning of a text, or nothing as soon as it shows that it is not the one.
 struct Start {
     bytes: [u8; 64],
     len: usize,
+    /// The number of the request has come.
+    numbered: bool,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Self { bytes: [0; 64], len: 0 }
+        Self { bytes: [0; 64], len: 0, numbered: false }
     }
 }
 
 impl std::fmt::Write for Start {
     fn write_str(&mut self, piece: &str) -> std::fmt::Result {
         // This runs for every request. The kernel gives odd numbers to nothing but INTERRUPTs, so most texts end here.
-        let number_is_even = self.len > 0 && self.bytes[self.len - 1].is_multiple_of(2);
-        if piece.starts_with(')') && number_is_even {
-            return Err(std::fmt::Error);
+        if !self.numbered && piece.starts_with(|c: char| c.is_ascii_digit()) {
+            self.numbered = true;
+            if piece.as_bytes().last().is_some_and(|digit| digit.is_multiple_of(2)) {
+                self.len = 0;
+                return Err(std::fmt::Error);
+            }
         }
         let room = &mut self.bytes[self.len..];
         let taken = piece.len().min(room.len());

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -66,31 +67,27 @@ impl Turn {
 /// The line of one pool, with a thread while there is anybody in it.
 #[derive(Default)]
 pub(crate) struct Lane {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    line: VecDeque<Receiver<Job>>,
-    running: bool,
+    line: Mutex<VecDeque<Receiver<Job>>>,
+    /// Changed by who has the lock of the line.
+    running: AtomicBool,
 }
 
 impl Lane {
     /// True while there is a line.
     pub(crate) fn is_busy(&self) -> bool {
-        lock(&self.state).running
+        self.running.load(Ordering::Acquire)
     }
 
     /// The end of the line. EAGAIN when no thread can be had.
     pub(crate) fn line_up(self: &Arc<Self>) -> Reply<Turn> {
-        let mut state = lock(&self.state);
-        if !state.running {
+        let mut line = lock(&self.line);
+        if !self.is_busy() {
             let me = Arc::clone(self);
             small_thread("pool-writes", move || me.run()).map_err(|_| Errno::EAGAIN)?;
-            state.running = true;
+            self.running.store(true, Ordering::Release);
         }
         let (turn, job) = channel();
-        state.line.push_back(job);
+        line.push_back(job);
         Ok(Turn(turn))
     }
 
@@ -104,9 +101,9 @@ impl Lane {
     }
 
     fn next(&self) -> Option<Receiver<Job>> {
-        let mut state = lock(&self.state);
-        let next = state.line.pop_front();
-        state.running = next.is_some();
+        let mut line = lock(&self.line);
+        let next = line.pop_front();
+        self.running.store(next.is_some(), Ordering::Release);
         next
     }
 }

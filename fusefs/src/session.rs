@@ -41,6 +41,7 @@ struct Pending {
     before: u64,
     /// What stands behind them.
     next: Behind,
+    receipts: Vec<Receipt>,
 }
 
 /// What stands in a stream behind some of its documents.
@@ -58,6 +59,9 @@ enum Behind {
 /// reader who keeps up is not overtaken by one write.
 const BATCH_BYTES: u64 = 64 << 10;
 const PARTS_OF_POOL: u64 = 8;
+
+/// Memory of a batch that is kept for the next write.
+const SPARE_BYTES: usize = 4 << 10;
 
 /// Bytes of a session that are kept to be read back.
 const KEPT_BYTES: usize = 64 << 10;
@@ -101,6 +105,8 @@ pub(crate) struct Session {
     refused: Refused,
     /// The documents of the last write that are still to be appended; that write is not answered yet.
     waiting: Option<Pending>,
+    /// Memory for those of the next write.
+    spare: Option<Pending>,
     /// A `.json` file whose document was appended.
     done: bool,
     /// Processes that wrote since they last closed a descriptor.
@@ -114,7 +120,21 @@ pub(crate) struct Session {
 
 impl Pending {
     fn new(before: u64) -> Self {
-        Self { batch: Batch::new(), starts: Vec::new(), done: 0, before, next: Behind::Unknown }
+        Self {
+            batch: Batch::new(),
+            starts: Vec::new(),
+            done: 0,
+            before,
+            next: Behind::Unknown,
+            receipts: Vec::new(),
+        }
+    }
+
+    /// The same memory without documents.
+    fn again(mut self, before: u64) -> Self {
+        self.batch.clear();
+        self.starts.clear();
+        Self { done: 0, before, next: Behind::Unknown, ..self }
     }
 }
 
@@ -143,6 +163,7 @@ impl Session {
             held: None,
             refused: Refused::Nothing,
             waiting: None,
+            spare: None,
             done: false,
             writers: Vec::new(),
             written: Vec::new(),
@@ -326,12 +347,13 @@ impl Session {
         let mut pending = waiting.unwrap_or_else(|| {
             let before = self.pushed;
             self.push(data);
-            Pending::new(before)
+            self.spare.take().map_or_else(|| Pending::new(before), |spare| spare.again(before))
         });
         loop {
             self.gather(&mut pending);
             let appended = self.append_pending(&mut pending, patience);
-            let (good, refusal) = match (appended, pending.next) {
+            let next = std::mem::replace(&mut pending.next, Behind::Unknown);
+            let (good, refusal) = match (appended, next) {
                 (Err(error), next) if is_slow(&error, patience) => {
                     self.waiting = Some(Pending { next, ..pending });
                     return Err(Fail::Slow);
@@ -341,9 +363,13 @@ impl Session {
                     (good, Refusal::of(Errno::from(&error), &error, self.base + good))
                 }
                 (Ok(()), Behind::Refused(good, refusal)) => (good, refusal),
-                (Ok(()), Behind::Nothing) => return Ok(data.len()),
+                (Ok(()), Behind::Nothing) => {
+                    self.spare = Some(pending).filter(|p| p.batch.bytes() <= SPARE_BYTES);
+                    return Ok(data.len());
+                }
                 (Ok(()), Behind::Unknown) => {
-                    pending = Pending::new(pending.before);
+                    let before = pending.before;
+                    pending = pending.again(before);
                     continue;
                 }
             };
@@ -382,17 +408,18 @@ impl Session {
     }
 
     fn append_pending(&mut self, pending: &mut Pending, patience: Patience) -> Result<(), Error> {
+        let Pending { batch, receipts, done, .. } = pending;
         let mut last = None;
         let appended = current::with(&mut self.pool, |pool| {
-            let rest = pending.done..pending.batch.len();
-            let mut receipts = Vec::new();
+            receipts.clear();
+            let rest = *done..batch.len();
             let appended = pool.with_patience(patience.left()).append_prepared(
-                &pending.batch,
+                batch,
                 rest,
                 Durability::Fast,
-                &mut receipts,
+                receipts,
             );
-            pending.done += receipts.len();
+            *done += receipts.len();
             last = receipts.last().copied().or(last);
             appended
         });

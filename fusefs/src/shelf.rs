@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use plasmite_core::Seq;
@@ -48,7 +49,7 @@ pub(crate) struct Node {
     /// True when the content is still to be delivered.
     pub(crate) draft: bool,
     /// The last message it became.
-    pub(crate) seq: Option<Seq>,
+    pub(crate) receipt: Arc<Receipt>,
     /// The user and group that wrote the name first.
     pub(crate) owner: (u32, u32),
     /// Permission bits, as its owner set them.
@@ -57,6 +58,25 @@ pub(crate) struct Node {
     pub(crate) mtime: SystemTime,
     open: usize,
     used: Instant,
+}
+
+/// The last message that a name became, if there is one. Who writes sets it at each message, without the shelf's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Receipt(AtomicU64);
+
+impl Receipt {
+    /// The message.
+    pub(crate) fn get(&self) -> Option<Seq> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            seq => Some(Seq::new(seq)),
+        }
+    }
+
+    /// There is a newer one.
+    pub(crate) fn set(&self, seq: Seq) {
+        self.0.store(seq.get(), Ordering::Relaxed);
+    }
 }
 
 /// What a `stat` needs of a node.
@@ -117,7 +137,7 @@ impl Shelf {
             name: Some(name.to_owned()),
             content: Content::Kept(Vec::new()),
             draft: false,
-            seq: None,
+            receipt: Arc::default(),
             owner: (maker.uid, maker.gid),
             mode: maker.mode,
             mtime: SystemTime::now(),
@@ -134,7 +154,10 @@ impl Shelf {
     pub(crate) fn with<T>(&self, number: u64, look: impl FnOnce(&mut Node) -> T) -> Reply<T> {
         let mut state = lock(&self.state);
         let node = state.nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
-        node.used = Instant::now();
+        // What is open is used until it is closed.
+        if node.open == 0 {
+            node.used = Instant::now();
+        }
         Ok(look(node))
     }
 
@@ -150,13 +173,16 @@ impl Shelf {
             open: node.open > 0,
             mode: node.mode,
             mtime: node.mtime,
-            seq: node.seq,
+            seq: node.receipt.get(),
         })
     }
 
-    /// One more descriptor is open.
-    pub(crate) fn open(&self, number: u64) -> Reply<()> {
-        self.with(number, |node| node.open += 1)
+    /// One more descriptor is open. Whoever writes sets the receipt.
+    pub(crate) fn open(&self, number: u64) -> Reply<Arc<Receipt>> {
+        let mut state = lock(&self.state);
+        let node = state.nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
+        node.open += 1;
+        Ok(Arc::clone(&node.receipt))
     }
 
     /// A descriptor was closed; a node without a name goes with its last one.
@@ -179,9 +205,11 @@ impl Shelf {
         let Some(node) = state.nodes.get_mut(&number) else { return };
         node.content = content.map_or(Content::InPool(seq), Content::Kept);
         let kept = node.kept();
-        node.seq = Some(seq);
+        node.receipt.set(seq);
         node.mtime = SystemTime::now();
-        node.used = Instant::now();
+        if node.open == 0 {
+            node.used = Instant::now();
+        }
         state.kept_bytes += kept;
         state.trim();
     }
@@ -372,7 +400,7 @@ impl State {
     }
 
     fn trim_content(&mut self, max: usize) {
-        let delivered = |n: &Node| !n.draft && n.seq.is_some() && n.kept() > 0;
+        let delivered = |n: &Node| !n.draft && n.receipt.get().is_some() && n.kept() > 0;
         let mut full: Vec<_> =
             self.nodes.iter().filter(|(_, n)| delivered(n)).map(|(k, n)| (n.used, *k)).collect();
         full.sort_unstable();
@@ -382,7 +410,8 @@ impl State {
             }
             if let Some(node) = self.nodes.get_mut(&number) {
                 self.kept_bytes = self.kept_bytes.saturating_sub(node.kept());
-                node.content = node.seq.map_or(Content::Kept(Vec::new()), Content::InPool);
+                node.content =
+                    node.receipt.get().map_or(Content::Kept(Vec::new()), Content::InPool);
             }
         }
     }

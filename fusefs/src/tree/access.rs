@@ -4,6 +4,8 @@
 //! pages that the kernel keeps, are no way around them. Nor is a written name in a mount that others share: the kernel takes it for
 //! its maker's, who may not append to the pool any more.
 
+use std::fs::Metadata;
+
 use super::{Caller, Tree};
 use crate::attr::Owner;
 use crate::errno::{Errno, Reply};
@@ -20,11 +22,11 @@ pub(crate) enum Want {
 }
 
 impl Tree {
-    /// The pool's owner, when the pool is there and the caller may do that; otherwise ESTALE or EACCES.
-    pub(super) fn permit(&self, dir: &PoolDir, want: Want) -> Reply<Owner> {
-        let owner = Owner::of(&dir.metadata()?);
-        if self.settings.shared || permits(owner, dir, want) {
-            Ok(owner)
+    /// What the pool file is, when it is there and the caller may do that; otherwise ESTALE or EACCES.
+    pub(super) fn permit(&self, dir: &PoolDir, want: Want) -> Reply<Metadata> {
+        let facts = dir.metadata()?;
+        if self.settings.shared || permits(Owner::of(&facts), dir, want) {
+            Ok(facts)
         } else {
             Err(Errno::EACCES)
         }
@@ -32,7 +34,7 @@ impl Tree {
 
     /// The same for one who comes back to a written name in order to append.
     pub(super) fn permit_return(&self, dir: &PoolDir, caller: Caller) -> Reply<()> {
-        let owner = self.permit(dir, Want::Write)?;
+        let owner = Owner::of(&self.permit(dir, Want::Write)?);
         if !self.settings.shared
             || may_write(owner, caller.uid, caller.gid, || procs::groups(caller.tid))
         {

@@ -88,7 +88,7 @@ impl Tree {
             return Err(Errno::ENOENT);
         }
         // The kernel may not have asked for the pool's own name for a while.
-        let owner = self.permit(dir, Want::Read)?;
+        let owner = Owner::of(&self.permit(dir, Want::Read)?);
         let pool = dir.pool()?;
         let fixed = |what| dir.ino(what);
         let (ino, ttl) = match meaning {
@@ -106,9 +106,9 @@ impl Tree {
             Meaning::Tag => return self.lookup_narrowed(dir, Fixed::Dir, name),
             Meaning::First => (fixed(Fixed::First), Ttl::NONE),
             Meaning::Latest => (fixed(Fixed::Latest), Ttl::NONE),
-            Meaning::Tail => (fixed(Fixed::Tail), Ttl::NONE),
-            Meaning::Follow => (fixed(Fixed::Follow), Ttl::NONE),
-            Meaning::Info => (fixed(Fixed::Info), Ttl::NONE),
+            Meaning::Tail => (fixed(Fixed::Tail), Ttl::POOL),
+            Meaning::Follow => (fixed(Fixed::Follow), Ttl::POOL),
+            Meaning::Info => (fixed(Fixed::Info), Ttl::POOL),
             Meaning::Log => return self.text_entry(dir, Fixed::Log),
             Meaning::Errors => return self.text_entry(dir, Fixed::Errors),
             Meaning::Reserved => return Err(Errno::ENOENT),

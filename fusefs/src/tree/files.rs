@@ -170,7 +170,7 @@ impl Tree {
     /// Closes a file for good.
     pub(crate) fn release(&self, fh: u64, patience: Patience) -> Reply<Attempt<()>> {
         let file = self.file(fh)?;
-        if let What::Session { node, session } = &file.what
+        if let What::Session { node, session, .. } = &file.what
             && let Attempt::Slow(turn) = self.finish(&file, *node, session, patience)?
         {
             return Ok(Attempt::Slow(turn));

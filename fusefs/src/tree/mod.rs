@@ -27,7 +27,7 @@ use crate::memory_of_names::{Gate, Inside};
 use crate::names::Meaning;
 use crate::numbers::ByNumber;
 use crate::pools::{Pools, View};
-use crate::shelf::Shelf;
+use crate::shelf::{Receipt, Shelf};
 use crate::sync::{lock, read, write};
 use crate::views::buffers::Bytes;
 use crate::views::{Stream, Text, TextReader};
@@ -97,7 +97,7 @@ enum What {
     /// `tail`, `follow`.
     Stream(Arc<Stream>),
     /// A name that is being written.
-    Session { node: u64, session: Box<Mutex<Session>> },
+    Session { node: u64, receipt: Arc<Receipt>, session: Box<Mutex<Session>> },
     /// A draft, for reading and writing.
     Draft { node: u64, at_end: bool, limit: u64 },
     /// A written name, for reading.

@@ -53,7 +53,7 @@ impl Tree {
         let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
         let dir = self.pools.by_id(id)?;
         let Meaning::Writable(sort) = dir.meaning(name) else { return Err(Errno::EPERM) };
-        let owner = self.permit(&dir, Want::Write)?;
+        let owner = Owner::of(&self.permit(&dir, Want::Write)?);
         let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
         let (node, known) = self.shelf.find_or_create(id, name, maker);
         if !known && sort == Sort::Draft {
@@ -100,6 +100,7 @@ impl Tree {
                 self.shelf.reset(node, true);
             }
             let limit = draft_limit(&pool)?;
+            self.shelf.open(node)?;
             What::Draft { node, at_end: flags & libc::O_APPEND != 0, limit }
         } else if writes {
             if pool.is_read_only() {
@@ -112,11 +113,13 @@ impl Tree {
             let durable = flags & libc::O_DSYNC != 0;
             let session =
                 Session::new(pool, sort, Arc::clone(&dir.filter.tags), durable, caller.tid);
-            What::Session { node, session: Box::new(Mutex::new(session)) }
+            let receipt = self.shelf.open(node)?;
+            What::Session { node, receipt, session: Box::new(Mutex::new(session)) }
         } else {
-            What::Written { node, content: Arc::new(self.content(node)?.into()) }
+            let content = Arc::new(self.content(node)?.into());
+            self.shelf.open(node)?;
+            What::Written { node, content }
         };
-        self.shelf.open(node)?;
         let flush = matches!(what, What::Session { .. });
         Ok(Opened { fh: self.keep_file(dir, what), direct: true, flush })
     }
@@ -134,14 +137,14 @@ impl Tree {
         let file = self.file(fh)?;
         let refuse = |node, refusal| self.refuse_file(&file, node, caller.tid, refusal);
         match &file.what {
-            What::Session { node, session } => {
+            What::Session { node, receipt, session } => {
                 let Some(mut session) = file.enter(session, patience, |_| true) else {
                     return Ok(Attempt::Slow(file.dir.lane.line_up()?));
                 };
                 let result =
                     file.attempt(patience, |patience| session.write(data, owner, patience));
                 if let Some(seq) = session.last() {
-                    self.shelf.with(*node, |n| n.seq = Some(seq))?;
+                    receipt.set(seq);
                 }
                 Ok(match result.map_err(|refusal| refuse(*node, refusal))? {
                     Attempt::Done(written) => {
@@ -170,7 +173,9 @@ impl Tree {
         patience: Patience,
     ) -> Reply<Attempt<Option<Unsynced>>> {
         let file = self.file(fh)?;
-        let What::Session { node, session } = &file.what else { return Ok(Attempt::Done(None)) };
+        let What::Session { node, session, .. } = &file.what else {
+            return Ok(Attempt::Done(None));
+        };
         let Some(mut session) = file.enter(session, patience, Session::may_append) else {
             return Ok(Attempt::Slow(file.dir.lane.line_up()?));
         };
@@ -207,7 +212,9 @@ impl Tree {
         patience: Patience,
     ) -> Reply<Attempt<Option<Unsynced>>> {
         let file = self.file(fh)?;
-        let What::Session { node, session } = &file.what else { return Ok(Attempt::Done(None)) };
+        let What::Session { node, session, .. } = &file.what else {
+            return Ok(Attempt::Done(None));
+        };
         let Some(mut session) = file.enter(session, patience, Session::may_append) else {
             return Ok(Attempt::Slow(file.dir.lane.line_up()?));
         };
@@ -364,6 +371,7 @@ impl Unsynced {
 }
 
 fn unsynced(file: &OpenFile, session: &mut Session) -> Option<Unsynced> {
-    let dir = Arc::clone(&file.dir);
-    session.take_unsynced().then(|| Unsynced { dir, pool: session.pool().clone() })
+    session
+        .take_unsynced()
+        .then(|| Unsynced { dir: Arc::clone(&file.dir), pool: session.pool().clone() })
 }

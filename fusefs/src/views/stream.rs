@@ -98,13 +98,7 @@ impl Stream {
 
     /// Gives memory back while the reader waits.
     pub(crate) fn go_idle(&self) {
-        let mut cursor = lock(&self.state);
-        let extra = cursor.window.len().saturating_sub(WINDOW_BYTES);
-        if extra > 0 {
-            let kept = cursor.window[extra..].to_vec();
-            cursor.window = Arc::new(kept.into());
-            cursor.window_start += extra as u64;
-        }
+        lock(&self.state).narrow();
     }
 
     /// Ends with the pool: NotFound when it was removed.
@@ -132,6 +126,16 @@ impl Cursor {
         Chunk { bytes: Arc::clone(&self.window), range: kept..self.window.len() }
     }
 
+    /// Keeps no more than a reader can always seek back to.
+    fn narrow(&mut self) {
+        let extra = self.window.len().saturating_sub(WINDOW_BYTES);
+        if extra > 0 {
+            let kept = self.window[extra..].to_vec();
+            self.window = Arc::new(kept.into());
+            self.window_start += extra as u64;
+        }
+    }
+
     /// A part of the window, up to the end of a line if one ends there.
     fn again(&self, start: usize, size: usize) -> Chunk {
         let mut end = start.saturating_add(size).min(self.window.len());
@@ -145,6 +149,8 @@ impl Cursor {
 
     /// New bytes, at most `size`; empty when there are none.
     fn fetch(&mut self, size: usize) -> Result<Vec<u8>> {
+        // Who is here has read the window: its memory, which is still in the cache, takes what comes next.
+        self.narrow();
         let mut out = buffers::take();
         let rest = &self.line[self.line_done..];
         let taken = rest.len().min(size);
