@@ -33,12 +33,12 @@ impl Tree {
     }
 
     /// The same for one who comes back to a written name in order to append.
-    pub(super) fn permit_return(&self, dir: &PoolDir, caller: Caller) -> Reply<()> {
-        let owner = Owner::of(&self.permit(dir, Want::Write)?);
+    pub(super) fn permit_return(&self, dir: &PoolDir, caller: Caller) -> Reply<Metadata> {
+        let facts = self.permit(dir, Want::Write)?;
         if !self.settings.shared
-            || may_write(owner, caller.uid, caller.gid, || procs::groups(caller.tid))
+            || may_write(Owner::of(&facts), caller.uid, caller.gid, || procs::groups(caller.tid))
         {
-            Ok(())
+            Ok(facts)
         } else {
             Err(Errno::EACCES)
         }

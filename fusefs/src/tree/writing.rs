@@ -29,8 +29,8 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<(Entry, Opened)> {
-        let Made { dir, node, sort, owner } = self.make_node(parent, name, mode, caller)?;
-        let opened = self.open_permitted(Arc::clone(&dir), (node, sort), flags, caller)?;
+        let Made { dir, node, sort, owner, bytes } = self.make_node(parent, name, mode, caller)?;
+        let opened = self.open_permitted(Arc::clone(&dir), (node, sort, bytes), flags, caller)?;
         Ok((self.new_entry(&dir, node, owner)?, opened))
     }
 
@@ -53,13 +53,14 @@ impl Tree {
         let Ino::Fixed(id, Fixed::Dir) = Self::ino(parent)? else { return Err(Errno::EPERM) };
         let dir = self.pools.by_id(id)?;
         let Meaning::Writable(sort) = dir.meaning(name) else { return Err(Errno::EPERM) };
-        let owner = Owner::of(&self.permit(&dir, Want::Write)?);
+        let facts = self.permit(&dir, Want::Write)?;
+        let (owner, bytes) = (Owner::of(&facts), facts.len());
         let maker = Owner { uid: caller.uid, gid: caller.gid, mode: (mode & 0o777) as u16 };
         let (node, known) = self.shelf.find_or_create(id, name, maker);
         if !known && sort == Sort::Draft {
             self.shelf.reset(node, true);
         }
-        Ok(Made { dir, node, sort, owner })
+        Ok(Made { dir, node, sort, owner, bytes })
     }
 
     /// Opens a written name.
@@ -70,21 +71,22 @@ impl Tree {
         flags: i32,
         caller: Caller,
     ) -> Reply<Opened> {
-        if flags & libc::O_ACCMODE != libc::O_RDONLY {
-            self.permit_return(&dir, caller)?;
-        }
+        let bytes = match flags & libc::O_ACCMODE {
+            libc::O_RDONLY => 0,
+            _ => self.permit_return(&dir, caller)?.len(),
+        };
         let name = self.shelf.with(node, |n| n.name.clone())?;
         let Some(Meaning::Writable(sort)) = name.as_deref().map(|name| dir.meaning(name)) else {
             return Err(Errno::ESTALE);
         };
-        self.open_permitted(dir, (node, sort), flags, caller)
+        self.open_permitted(dir, (node, sort, bytes), flags, caller)
     }
 
-    /// Opens a written name for one who may write to the pool, or who only reads.
+    /// Opens a written name for one who only reads, or who may write to the pool, whose file has just been found to have `bytes` bytes.
     fn open_permitted(
         &self,
         dir: Arc<View>,
-        (node, sort): (u64, Sort),
+        (node, sort, bytes): (u64, Sort, u64),
         flags: i32,
         caller: Caller,
     ) -> Reply<Opened> {
@@ -92,7 +94,10 @@ impl Tree {
         let pool = dir.pool()?;
         if writes {
             // A shell does not look at a failing close: a pool that is damaged is to fail here.
-            pool.check_alive()?;
+            pool.bounds()?;
+            if bytes != pool.size_bytes() {
+                pool.check_alive()?;
+            }
         }
         let what = if sort == Sort::Draft && (writes || flags & libc::O_TRUNC != 0) {
             let delivered = !self.shelf.with(node, |n| n.draft)?;
@@ -288,6 +293,8 @@ struct Made {
     node: u64,
     sort: Sort,
     owner: Owner,
+    /// The size of the pool file.
+    bytes: u64,
 }
 
 impl OpenFile {
