@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gc
 import multiprocessing
@@ -18,6 +19,25 @@ from typing import Any
 import plasmite
 from plasmite import Client, NotFoundError, Pool, RetentionGapError, UsageError
 from support import ENVIRONMENT, PoolTestCase
+
+
+def wait_for_the_librarys_threads() -> None:
+    """A thread of the library outlives the last reader of its pool by a moment, and the pool's descriptor with it."""
+    for _ in range(400):
+        names = []
+        for task in Path("/proc/self/task").iterdir():
+            # It may have ended since.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                names.append(task.joinpath("comm").read_text())
+        if not any("plasmite" in name for name in names):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the library's thread goes on after the last reader")
+
+
+def descriptors() -> int:
+    wait_for_the_librarys_threads()
+    return len(os.listdir("/proc/self/fd"))
 
 
 def append_some(pool: Pool, count: int) -> None:
@@ -250,6 +270,7 @@ class AsyncTest(PoolTestCase):
     def test_no_reader_holds_a_thread(self) -> None:
         pool, other = self.pool(), self.client.open_pool("docs")
         self.addCleanup(other.close)
+        wait_for_the_librarys_threads()
 
         def threads() -> int:
             return len(os.listdir("/proc/self/task"))
@@ -264,18 +285,10 @@ class AsyncTest(PoolTestCase):
             return more
 
         self.assertLessEqual(asyncio.run(main()), 1)
-        for _ in range(200):
-            if not any("plasmite" in task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()):
-                break
-            time.sleep(0.05)
-        else:
-            self.fail("the library's thread goes on after the last reader")
+        wait_for_the_librarys_threads()
 
     def test_cancelled_readers_leave_nothing_behind(self) -> None:
         pool = self.pool()
-
-        def descriptors() -> int:
-            return len(os.listdir("/proc/self/fd"))
 
         async def main() -> tuple[int, int]:
             before = descriptors()
@@ -297,7 +310,7 @@ class AsyncTest(PoolTestCase):
     def test_a_loop_that_was_closed_under_a_reader_does_no_harm(self) -> None:
         pool = self.pool()
         gc.collect()
-        descriptors = os.listdir("/proc/self/fd")
+        before = descriptors()
         loop = asyncio.new_event_loop()
         task = loop.create_task(pool.atail().__anext__())
         loop.run_until_complete(asyncio.sleep(0.02))
@@ -306,7 +319,7 @@ class AsyncTest(PoolTestCase):
             # It says that the task was destroyed while it waited.
             del task
             gc.collect()
-        self.assertEqual(os.listdir("/proc/self/fd"), descriptors)
+        self.assertEqual(descriptors(), before)
         pool.append({})
 
         async def main() -> int:
