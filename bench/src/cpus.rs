@@ -1,5 +1,5 @@
 //! Where two processes run. Left to itself the scheduler moves them together and apart as it sees fit, and a wake-up costs many
-//! times more between two CPUs than on one: both are measured, each with its own limit.
+//! times more between two CPUs than on one: all three are measured, each with its own limit.
 
 #![allow(unsafe_code)]
 
@@ -9,15 +9,21 @@ use std::mem::{size_of, zeroed};
 #[derive(Clone, Copy)]
 pub(crate) struct Cpus {
     allowed: libc::cpu_set_t,
-    here: usize,
-    there: usize,
+    here: libc::cpu_set_t,
+    there: libc::cpu_set_t,
 }
 
 impl Cpus {
+    /// Where the scheduler puts them.
+    pub(crate) fn any() -> Self {
+        let allowed = allowed();
+        Self { allowed, here: allowed, there: allowed }
+    }
+
     /// One CPU for both.
     pub(crate) fn one() -> Self {
         let allowed = allowed();
-        let first = members(&allowed).next().unwrap();
+        let first = set_of(members(&allowed).next().unwrap());
         Self { allowed, here: first, there: first }
     }
 
@@ -25,14 +31,14 @@ impl Cpus {
     pub(crate) fn two() -> Option<Self> {
         let allowed = allowed();
         let (here, there) = (members(&allowed).next()?, members(&allowed).last()?);
-        (here != there).then_some(Self { allowed, here, there })
+        (here != there).then(|| Self { allowed, here: set_of(here), there: set_of(there) })
     }
 
     /// Starts the other process in its place, and then takes its own.
     pub(crate) fn place<T>(&self, start: impl FnOnce() -> T) -> T {
-        keep_to(&set_of(self.there));
+        keep_to(&self.there);
         let started = start();
-        keep_to(&set_of(self.here));
+        keep_to(&self.here);
         started
     }
 
@@ -43,8 +49,8 @@ impl Cpus {
 
     /// Has every thread of these processes run where the other process does, and this one in its own place, while `work` is done.
     pub(crate) fn with(&self, processes: &[u32], work: impl FnOnce()) {
-        keep_all_to(processes, &set_of(self.there));
-        keep_to(&set_of(self.here));
+        keep_all_to(processes, &self.there);
+        keep_to(&self.here);
         work();
         keep_all_to(processes, &self.allowed);
         self.release();

@@ -1,4 +1,4 @@
-//! Rows of how long a blocked reader takes to be woken, on another CPU and on the writer's own.
+//! Rows of how long a blocked reader takes to be woken: where the scheduler puts it, on another CPU and on the writer's own.
 
 use crate::cpus::Cpus;
 use crate::processes::{self, quantile};
@@ -6,6 +6,7 @@ use crate::python;
 use crate::rows::Bench;
 
 pub(crate) fn rows(bench: &mut Bench) {
+    placed(bench, Cpus::any(), &ANY_CPUS);
     if let Some(cpus) = Cpus::two() {
         placed(bench, cpus, &TWO_CPUS);
         spinning(bench, cpus);
@@ -24,6 +25,16 @@ struct Names {
     python_futex: &'static str,
     python: &'static str,
 }
+
+const ANY_CPUS: Names = Names {
+    futex: "futex → awake, p50",
+    futex_p99: "futex → awake, p99",
+    awake: "append → awake, p50",
+    awake_p99: "append → awake, p99",
+    message: "append → message, p50",
+    python_futex: "futex → awake, Python, p50",
+    python: "append → message, Python, p50",
+};
 
 const TWO_CPUS: Names = Names {
     futex: "futex → awake, two CPUs, p50",
