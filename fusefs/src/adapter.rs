@@ -25,8 +25,8 @@ const MAX_WRITE_BYTES: u32 = 1 << 20;
 const MAX_BACKGROUND: u16 = 64;
 const GENERATION: Generation = Generation(0);
 
-/// Asking the root for this extended attribute ends every waiting read, if it is the user who mounted, or root, who asks.
-/// Asking is possible in a read-only mount too.
+/// Asking the root for this extended attribute ends every waiting read, if it is the user who mounted, or root, who asks. Its
+/// value is how many files are open. Asking is possible in a read-only mount too.
 pub(crate) const END_STREAMS: &str = "user.plasmite.end-streams";
 
 /// The tree as a FUSE file system. Dropping it tells whoever holds the other end of `_ended`.
@@ -580,7 +580,7 @@ impl Filesystem for Adapter {
         let may = request.uid() == 0 || request.uid() == crate::sys::euid();
         if ino == INodeNo::ROOT && name == END_STREAMS && may {
             self.tree.end_waits();
-            return reply_xattr(reply, size, b"");
+            return reply_xattr(reply, size, self.tree.open_files().to_string().as_bytes());
         }
         answer!(reply, self.tree.getxattr(ino.0, name), |value: Vec<u8>| reply_xattr(
             reply, size, &value

@@ -2,6 +2,7 @@
 //! readers of a hundred pools cost one thread that wakes a few times in a second.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct Shard {
     bell: Bell,
+    /// The next round is to look whether the pools are still there. Set before the bell is rung.
+    check: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -79,6 +82,12 @@ impl Shard {
         self.bell.ring();
     }
 
+    /// Has the thread look whether its pools are still there.
+    pub(crate) fn check(&self) {
+        self.check.store(true, Ordering::Relaxed);
+        self.ring();
+    }
+
     fn take(self: &Arc<Self>, entry: Entry) -> std::io::Result<()> {
         let mut state = lock(&self.state);
         if !state.running {
@@ -100,7 +109,7 @@ impl Shard {
             // Before looking: whatever is announced later ends the sleep below.
             let heard = self.bell.rings();
             entries.append(&mut lock(&self.state).joining);
-            let check = checked.elapsed() >= CHECK;
+            let check = self.check.swap(false, Ordering::Relaxed) || checked.elapsed() >= CHECK;
             if check {
                 checked = Instant::now();
             }

@@ -177,7 +177,10 @@ impl Unmounter {
     /// NotFound when nothing of ours is mounted there any more, otherwise what the system says.
     pub fn unmount(&self) -> Result<()> {
         self.tree.close_waiters();
-        unmount_for_good(&self.mountpoint)
+        unmount_for_good(&self.mountpoint, || {
+            self.tree.end_waits();
+            self.tree.open_files()
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use plasmite_core::{Error, ErrorKind, Result};
 
 use crate::mountinfo::{self, Mounted};
-use crate::unmount::unmount_for_good;
+use crate::unmount::unmount;
 
 /// Checks the pool directory, creating it when it is missing and may be created; its real path.
 pub(crate) fn prepare_pool_dir(pool_dir: &Path, read_only: bool) -> Result<PathBuf> {
@@ -155,7 +155,7 @@ fn clear_dead_mount(mountpoint: &Path) -> Result<()> {
     match mountinfo::at(&real) {
         Some(mounted) if mounted.is_ours() => {
             log::warn!("removing the mount of a daemon that died, at {}", real.display());
-            unmount_for_good(&real)
+            unmount(&real)
         }
         _ => Err(Error::new(ErrorKind::Busy, "a dead mount of another program is there")
             .with_path(&real)

@@ -355,10 +355,12 @@ impl Pools {
         Ok(dir)
     }
 
-    /// True when the kernel may know a directory by that name which is not that pool any more.
+    /// True when the kernel may know a directory by that name which is not that pool any more. Whoever waits in it learns so now.
     pub(crate) fn is_stale(&self, name: &str) -> bool {
         let known = read(&self.table).by_name.get(name).cloned();
-        known.is_some_and(|dir| dir.metadata().is_err())
+        let Some(stale) = known.filter(|dir| dir.metadata().is_err()) else { return false };
+        stale.waiters.check();
+        true
     }
 
     /// The directory with this id. ESTALE when the kernel asks for one it was told to forget.

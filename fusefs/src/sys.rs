@@ -98,12 +98,15 @@ pub(crate) fn unmount(target: &Path, how: Unmount) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Asks for an extended attribute (getxattr(2)), for the effect that asking has.
-pub(crate) fn ask_xattr(path: &Path, name: &str) -> io::Result<()> {
+/// A short extended attribute (getxattr(2)).
+pub(crate) fn xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     let (path, name) = (c_path(path)?, c_path(Path::new(name))?);
-    // SAFETY: both strings are NUL-terminated and live through the call; a buffer of no bytes is never written.
-    let rc = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
-    if rc >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let mut value = vec![0_u8; 64];
+    let buffer = value.as_mut_ptr().cast();
+    // SAFETY: both strings are NUL-terminated and live through the call, which writes to the buffer no more than its length.
+    let rc = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer, value.len()) };
+    value.truncate(usize::try_from(rc).map_err(|_| io::Error::last_os_error())?);
+    Ok(value)
 }
 
 /// `statvfs(3)` of the file system that holds `path`.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmite_core::{Error, ErrorKind, Result};
 
@@ -16,9 +16,12 @@ use crate::refusal::no_helper;
 use crate::sync::small_thread;
 use crate::sys::{self, Unmount};
 
-/// How often, and how long after each other, an unmount is tried while readers that were sent away still leave.
-const TRIES: u32 = 20;
+/// How long after each other an unmount is tried while readers that were sent away still leave.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+/// How long it waits since the last of them has left.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same at the end of the daemon, which goes in any case.
+const PATIENCE_AT_THE_END: Duration = Duration::from_millis(400);
 
 /// Unmounts a mount of this crate, of a live or a dead daemon. Blocked readers get end of file.
 ///
@@ -30,7 +33,7 @@ pub fn unmount(mountpoint: &Path) -> Result<()> {
     if is_dead(&target) {
         return force(&target, &mounted);
     }
-    match attempt(&target)? {
+    match attempt(&target, PATIENCE, || end_streams(&target))? {
         Left::No => Ok(()),
         Left::Yes => Err(busy(&target)),
     }
@@ -51,10 +54,11 @@ pub fn unmount_lazily(mountpoint: &Path) -> Result<()> {
     detach(&target)
 }
 
-/// Unmounts although somebody may be in it: the daemon ends, or has ended.
-pub(crate) fn unmount_for_good(target: &Path) -> Result<()> {
+/// Unmounts although somebody may be in it, for the daemon that ends. `end_streams` gives every blocked reader end of file, and
+/// tells how many files are open.
+pub(crate) fn unmount_for_good(target: &Path, end_streams: impl Fn() -> u64) -> Result<()> {
     let mounted = ours_at(target)?;
-    match attempt(target)? {
+    match attempt(target, PATIENCE_AT_THE_END, || Some(end_streams()))? {
         Left::No => Ok(()),
         Left::Yes => force(target, &mounted),
     }
@@ -89,20 +93,53 @@ fn is_dead(target: &Path) -> bool {
 }
 
 /// Unmounts if nobody stays in it once the waiting readers have been sent away.
-fn attempt(target: &Path) -> Result<Left> {
-    for round in 0..=TRIES {
+fn attempt(
+    target: &Path,
+    patience: Duration,
+    end_streams: impl Fn() -> Option<u64>,
+) -> Result<Left> {
+    let mut leaving = Leaving::since(Instant::now());
+    for round in 0_u32.. {
         if plain(target)? == Left::No {
             return Ok(Left::No);
         }
         // Those who come back, as a loop in a shell does, are sent away again.
-        if round % 5 == 0 {
-            end_streams(target);
+        if round.is_multiple_of(5)
+            && let Some(open) = end_streams()
+        {
+            leaving.note(open, Instant::now());
         }
-        if round < TRIES {
-            std::thread::sleep(BETWEEN_TRIES);
+        if leaving.stands_still(patience, Instant::now()) {
+            break;
         }
+        std::thread::sleep(BETWEEN_TRIES);
     }
     Ok(Left::Yes)
+}
+
+/// Whether those inside still leave. A thousand of them take as long as the machine lets them; those who come back do not
+/// make it longer.
+struct Leaving {
+    fewest: u64,
+    since: Instant,
+}
+
+impl Leaving {
+    fn since(now: Instant) -> Self {
+        Self { fewest: u64::MAX, since: now }
+    }
+
+    /// So many files are open now.
+    fn note(&mut self, open: u64, now: Instant) {
+        if open < self.fewest {
+            *self = Self { fewest: open, since: now };
+        }
+    }
+
+    /// True when nobody has left for so long.
+    fn stands_still(&self, patience: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= patience
+    }
 }
 
 fn plain(target: &Path) -> Result<Left> {
@@ -162,18 +199,18 @@ fn busy(target: &Path) -> Error {
         .with_hint("end or leave them first; `plasmite unmount --lazy` takes the mount away at once and lets them finish")
 }
 
-/// Asks the daemon to give every blocked reader end of file. A daemon that does not answer is not waited for.
-fn end_streams(target: &Path) {
+/// Asks the daemon to give every blocked reader end of file, and how many files are open. None from a daemon that does not answer,
+/// for which nobody waits.
+fn end_streams(target: &Path) -> Option<u64> {
     const PATIENCE: Duration = Duration::from_secs(1);
     let (done, answer) = channel();
     let target = target.to_owned();
-    let asked = small_thread("pool-unmount", move || {
-        let _ = sys::ask_xattr(&target, END_STREAMS);
-        let _ = done.send(());
-    });
-    if asked.is_ok() {
-        let _ = answer.recv_timeout(PATIENCE);
-    }
+    small_thread("pool-unmount", move || {
+        let _ = done.send(sys::xattr(&target, END_STREAMS));
+    })
+    .ok()?;
+    let open = answer.recv_timeout(PATIENCE).ok()?.ok()?;
+    std::str::from_utf8(&open).ok()?.parse().ok()
 }
 
 fn fusermount(target: &Path, options: &[&str]) -> Result<bool> {
@@ -186,4 +223,28 @@ fn fusermount(target: &Path, options: &[&str]) -> Result<bool> {
         }
     }
     Err(no_helper(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_lasts_as_long_as_somebody_leaves_and_no_longer() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut leaving = Leaving::since(start);
+        assert!(!leaving.stands_still(PATIENCE, at(999)));
+        assert!(leaving.stands_still(PATIENCE, at(1000)), "no answer at all");
+        // A thousand readers that take a minute.
+        for n in 0..1000 {
+            leaving.note(1000 - n, at(60 * n));
+            assert!(!leaving.stands_still(PATIENCE, at(60 * n + 59)));
+        }
+        // One that comes back again and again.
+        for n in 0..100 {
+            leaving.note(1 + n % 2, at(60_000 + 10 * n));
+        }
+        assert!(leaving.stands_still(PATIENCE, at(61_000)));
+    }
 }

@@ -164,6 +164,13 @@ impl Waiters {
         self.end_all(&Ok(Chunk::default()));
     }
 
+    /// The pool may be gone: whoever waits is to learn it now.
+    pub(crate) fn check(&self) {
+        if let Some(shard) = &lock(&self.state).shard {
+            shard.check();
+        }
+    }
+
     /// Has a thread look after this pool: to be called before something is added.
     fn look_after(self: &Arc<Self>, state: &mut State, pool: &Pool) -> Reply<()> {
         state.fresh = true;

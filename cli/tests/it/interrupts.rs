@@ -226,6 +226,7 @@ ends = []
 def read(fd):
     try: ends.append(len(os.read(fd, 999)))
     except OSError as error: ends.append(errno.errorcode[error.errno])
+    os.close(fd)
 threads = [threading.Thread(target=read, args=(os.open(sys.argv[1], os.O_RDONLY),)) for _ in range(1000)]
 for thread in threads: thread.start()
 if sys.stdin.readline() == 'exit\\n': os._exit(7)
@@ -248,13 +249,14 @@ fn a_thousand_threads(mounted: &Mounted) -> Child {
 }
 
 /// SEMANTICS: Signals end a reader that waits
+/// SEMANTICS: Unmounting names those who stay
 #[test]
 fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
     if !have_fuse() {
         return;
     }
     let sandbox = Sandbox::with_docs();
-    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
     for sig in [Signal::TERM, Signal::QUIT, Signal::KILL] {
         let threads = a_thousand_threads(&mounted);
         signal(&threads, sig);
@@ -264,29 +266,37 @@ fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
     exits.stdin.take().unwrap().write_all(b"exit\n").unwrap();
     assert_eq!(end(exits), (7, String::new()));
 
-    let told = |mut threads: Child, what: &str, ends: &mut dyn FnMut()| {
-        ends();
+    drop(mounted);
+
+    let told = |what: &str, end: &mut dyn FnMut(&mut Mounted)| {
+        let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
+        let mut threads = a_thousand_threads(&mounted);
+        end(&mut mounted);
         drop(threads.stdin.take());
         let output = threads.wait_with_output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{{{what}}} 1000\n"));
+        mounted
     };
-    told(a_thousand_threads(&mounted), "0", &mut || {
+    told("0", &mut |_| {
         sandbox.run(&["pool", "delete", "docs"]).ok();
     });
-    fs::create_dir(mounted.file("docs")).unwrap();
-    told(a_thousand_threads(&mounted), "'ECONNABORTED'", &mut || {
-        mounted.daemon.signal(Signal::KILL);
-        mounted.daemon.status();
+    sandbox.run(&["pool", "create", "docs"]).ok();
+    told("0", &mut |_| fs::remove_file(sandbox.pool_file("docs")).unwrap());
+    sandbox.run(&["pool", "create", "docs"]).ok();
+    // Where none of its files is open.
+    let other = Mounted::at("other", &sandbox, PLAIN, &[]);
+    told("0", &mut |_| fs::remove_dir(other.file("docs")).unwrap());
+    sandbox.run(&["pool", "create", "docs"]).ok();
+    drop(other);
+    let mut unmounted = told("0", &mut |mounted| {
+        sandbox.run(&["unmount", mounted.mountpoint.to_str().unwrap()]).ok();
     });
-    drop(mounted);
-    let mut mounted = Mounted::new(&sandbox, PLAIN, &[]);
-    // What has the mount open besides would keep it from going away.
-    let readers = readers(&mounted, 300);
-    sandbox.run(&["unmount", mounted.mountpoint.to_str().unwrap()]).ok();
-    for reader in readers {
-        assert_eq!(end(reader), (0, String::new()));
+    assert_eq!(unmounted.daemon.end().0, Some(0));
+    for sig in [Signal::TERM, Signal::INT] {
+        let mut ended = told("0", &mut |mounted| mounted.daemon.signal(sig));
+        assert_eq!(ended.daemon.end().0, Some(0), "{sig:?}");
     }
-    assert_eq!(mounted.daemon.end().0, Some(0));
+    told("'ECONNABORTED'", &mut |mounted| mounted.daemon.signal(Signal::KILL));
 }
 
 /// An interactive shell on a terminal.

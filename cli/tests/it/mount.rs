@@ -30,10 +30,15 @@ impl Mounted {
 
     /// One that nobody has asked for anything yet.
     fn untouched(sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
-        let mountpoint = sandbox.path("m");
+        Self::at("m", sandbox, wrapper, options)
+    }
+
+    /// The same at a mountpoint of this name.
+    pub(crate) fn at(name: &str, sandbox: &Sandbox, wrapper: &[&str], options: &[&str]) -> Self {
+        let mountpoint = sandbox.path(name);
         let mut args = vec!["mount", mountpoint.to_str().unwrap()];
         args.extend(options);
-        let socket = sandbox.path("notify");
+        let socket = sandbox.path(&format!("{name}.notify"));
         // That of an earlier mount.
         let _ = fs::remove_file(&socket);
         let manager = UnixDatagram::bind(&socket).unwrap();

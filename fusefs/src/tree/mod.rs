@@ -129,7 +129,7 @@ impl Tree {
         self.pools.interrupts().attend();
     }
 
-    /// True when the kernel may know a directory by that name which is not that pool any more.
+    /// True when the kernel may know a directory by that name which is not that pool any more. Whoever waits in it learns so now.
     pub(crate) fn is_stale(&self, pool: &str) -> bool {
         self.pools.is_stale(pool)
     }
@@ -157,6 +157,11 @@ impl Tree {
     /// Ends every read that waits now with end of file; later ones wait again.
     pub(crate) fn end_waits(&self) {
         self.pools.end_waits();
+    }
+
+    /// How many files and directories are open.
+    pub(crate) fn open_files(&self) -> u64 {
+        (read(&self.files).len() + lock(&self.listings).len()) as u64
     }
 
     /// How long the kernel may use what it is told of a message.
