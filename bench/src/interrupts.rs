@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::rows::{Bench, Effort};
 
 /// The time in which each of them is to end.
-const BOUND: Duration = Duration::from_millis(100);
+pub(crate) const BOUND: Duration = Duration::from_millis(100);
 
 /// How many of them, and the names of the rows.
 const ROWS: &[(usize, &str, &str)] = &[

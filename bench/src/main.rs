@@ -8,6 +8,7 @@ mod command;
 mod count;
 mod cpus;
 mod documents;
+mod ends;
 mod floor;
 mod interrupts;
 mod json;

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
+use plasmite_core::ErrorKind;
 use plasmite_fusefs::{Mount, MountOptions, listen_to_interrupts};
 
 /// Time for the mount to give back what it used while the pools were filled and read.
@@ -36,7 +37,10 @@ pub(crate) fn serve(mountpoint: &Path) {
     let pools = mountpoint.with_extension("pools");
     let mount = Mount::start(MountOptions::new(pools, mountpoint)).unwrap();
     until_dropped();
-    mount.unmounter().unmount().unwrap();
+    // Somebody else may have unmounted it.
+    if let Err(error) = mount.unmounter().unmount() {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
     mount.wait().unwrap();
 }
 
@@ -69,6 +73,15 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Tells it to end, and waits for nothing.
+    pub(crate) fn tell_to_end(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
     }
 }
 

@@ -11,11 +11,11 @@ use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
 
 use crate::cpus::Cpus;
 use crate::floor::Bell;
-use crate::interrupts;
 use crate::limits::{each, monotonic_ns};
 use crate::mount::Daemon;
 use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
 use crate::rows::Bench;
+use crate::{ends, interrupts};
 
 /// A small message, as it is read.
 pub(crate) const MESSAGE: &str = "{\"seq\":100000,\"time\":\"2026-01-01T00:00:00.000000000Z\",\"meta\":{\"tags\":[]},\"data\":{\"a\":100000}}\n";
@@ -276,9 +276,10 @@ impl Mounts {
         })
     }
 
-    /// From a signal to the end of readers that wait.
+    /// From a signal, and from whatever else ends them, to the end of readers that wait.
     pub(crate) fn interrupts(&mut self, bench: &mut Bench) {
         interrupts::rows(bench, &self.mount.docs.join("follow"));
+        ends::rows(bench);
     }
 
     pub(crate) fn listings(&mut self, bench: &mut Bench) {

@@ -11,7 +11,7 @@ use plasmite_core::{Durability, Pool, Seq, TailOptions};
 use crate::cpus::Cpus;
 use crate::documents::dense;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{floor, mount, mount_speed, pools, readers};
+use crate::{ends, floor, mount, mount_speed, pools, readers};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -28,6 +28,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "wait-times" => readers::print_times(Path::new(path), count, true),
         "spin-times" => readers::print_times(Path::new(path), count, false),
         "wait" => readers::wait(Path::new(path), count),
+        "ends" => ends::read(Path::new(path), count),
         "open" => pools::open(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),
         "spin" => spin(Path::new(path), count),

@@ -53,7 +53,7 @@ impl Bench {
     }
 
     /// Notes one round of a row that counts nanoseconds.
-    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
+    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf<'_>, aim: Option<f64>) {
         let limit = limit.map(|(name, aim)| Against { name: name.to_owned(), aim: Some(aim) });
         let row = self.row(name, Unit::Ns, || Row { limit, aim, ..Row::new(name, Unit::Ns) });
         row.rounds.push(ns);
