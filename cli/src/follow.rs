@@ -163,6 +163,10 @@ impl Follower {
                     return Ok(code);
                 }
                 if self.printer.out.len() >= output::BLOCK_BYTES {
+                    // With a cursor, what is in the pipe counts as delivered: no more of it than must be.
+                    if self.cursor.is_none() {
+                        self.printer.widen();
+                    }
                     self.flush()?;
                 }
             }

@@ -96,12 +96,24 @@ pub(crate) fn write_to(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()>
 #[derive(Default)]
 pub(crate) struct Printer {
     pub(crate) out: String,
+    is_wide: bool,
 }
 
 impl Printer {
     /// Writes when a block is full.
     pub(crate) fn print_blocks(&mut self) -> Result<(), Failure> {
-        if self.out.len() >= BLOCK_BYTES { self.print() } else { Ok(()) }
+        if self.out.len() < BLOCK_BYTES {
+            return Ok(());
+        }
+        self.widen();
+        self.print()
+    }
+
+    /// Makes room for blocks in stdout's pipe: whoever fills it to the brim sleeps, and is woken, with each block.
+    pub(crate) fn widen(&mut self) {
+        if !std::mem::replace(&mut self.is_wide, true) {
+            widen_pipe(io::stdout().as_fd());
+        }
     }
 
     /// Writes everything.

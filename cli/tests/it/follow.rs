@@ -229,6 +229,24 @@ fn a_closed_pipe_is_success_at_once() {
 }
 
 #[test]
+fn the_pipe_is_widened_for_a_flood_but_not_for_a_few_nor_for_what_a_cursor_counts() {
+    let sandbox = Sandbox::with_docs();
+    numbered(&sandbox, 5000);
+    let held = |args: &str| {
+        let fcntl = "import fcntl, sys; sys.stdin.buffer.read(); print(fcntl.fcntl(0, 1032))";
+        let follow = format!("plasmite follow docs --timeout 0s {args}");
+        let script = format!("{follow} | python3 -c '{fcntl}'");
+        sandbox.finish(sandbox.shell(&script), b"").ok().trim().parse::<u32>().unwrap()
+    };
+    // Less than that where one user has too much in pipes (pipe(7)).
+    let usual = held("--tail 0");
+    assert!(usual <= 64 << 10);
+    assert_eq!(held("--tail 100"), usual);
+    assert_eq!(held("--tail 5000 --cursor-file cur"), usual);
+    assert_eq!(held("--tail 5000"), 256 << 10);
+}
+
+#[test]
 fn jsonl_and_data_only_choose_the_form() {
     let sandbox = Sandbox::with_docs();
     numbered(&sandbox, 1);
