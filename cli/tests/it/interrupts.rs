@@ -90,16 +90,54 @@ fn every_signal_ends_every_blocked_reader_however_many_there_are() {
         signal(&pipe_reader, sig);
         assert_eq!(ended, end(pipe_reader), "{sig:?}");
     }
-    for (count, sig) in [(100, Signal::TERM), (100, Signal::KILL), (1000, Signal::TERM)] {
-        let readers = readers(&mounted, count);
-        readers.iter().for_each(|reader| signal(reader, sig));
-        for reader in readers {
-            assert_eq!(end(reader), (128 + sig.as_raw(), String::new()), "{sig:?}");
-        }
+    for sig in [Signal::TERM, Signal::KILL] {
+        many_end_by(&mounted, 100, sig);
     }
+    many_end_by(&mounted, 1000, Signal::TERM);
     // And the mount is as it was.
     fs::write(mounted.file("docs/x.json"), "{}").unwrap();
     assert_eq!(fs::read_to_string(mounted.file("docs/1.json")).unwrap(), "{}\n");
+}
+
+fn many_end_by(mounted: &Mounted, count: usize, sig: Signal) {
+    let readers = readers(mounted, count);
+    readers.iter().for_each(|reader| signal(reader, sig));
+    for reader in readers {
+        assert_eq!(end(reader), (128 + sig.as_raw(), String::new()), "{count} {sig:?}");
+    }
+}
+
+/// SEMANTICS: Signals end a reader that waits
+#[test]
+fn a_thousand_readers_are_killed_at_once() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    many_end_by(&Mounted::new(&sandbox, PLAIN, &[]), 1000, Signal::KILL);
+}
+
+/// SEMANTICS: Signals end a reader that waits
+#[test]
+fn timeout_ends_a_hundred_and_a_thousand_readers_as_it_ends_one() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    for count in ["100", "1000"] {
+        let mut bash = Command::new("bash");
+        bash.args([
+            "-c",
+            "for i in $(seq $1); do timeout 2 cat \"$0\" & p+=($!); done
+             for p in ${p[@]}; do wait $p; codes+=\" $?\"; done
+             printf '%s\\n' $codes | sort | uniq -c",
+        ]);
+        bash.arg(mounted.file("docs/follow")).arg(count);
+        let ran = sandbox.finish(bash, b"");
+        let told = ran.out.split_whitespace().collect::<Vec<_>>();
+        assert_eq!((told, ran.err.as_str()), (vec![count, "124"], ""));
+    }
 }
 
 #[test]
@@ -249,7 +287,6 @@ fn a_thousand_threads(mounted: &Mounted) -> Child {
 }
 
 /// SEMANTICS: Signals end a reader that waits
-/// SEMANTICS: Unmounting names those who stay
 #[test]
 fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
     if !have_fuse() {
@@ -370,6 +407,28 @@ impl Terminal {
         self.shows(&format!("{{\"seq\":{seq},"));
     }
 
+    /// Has so many programs wait as one job in the foreground, each of which appends what it reads to `all`: their process group.
+    #[track_caller]
+    fn job(&mut self, sandbox: &Sandbox, count: usize) -> Vec<u32> {
+        let _ = fs::remove_file(sandbox.path("group"));
+        self.types(&format!(
+            "(echo $BASHPID > ../group; for i in $(seq {count}); do env --default-signal cat docs/follow >> ../all & done; wait); echo en''ded $?\n"
+        ));
+        let mut pids = Vec::new();
+        wait_for("the readers of the job to block", || {
+            let group = fs::read_to_string(sandbox.path("group")).unwrap_or_default();
+            let list =
+                Command::new("pgrep").args(["-x", "cat", "-g", group.trim()]).output().unwrap();
+            pids = String::from_utf8(list.stdout)
+                .unwrap()
+                .lines()
+                .map(|l| l.parse().unwrap())
+                .collect();
+            pids.len() == count && pids.iter().all(|pid| blocked(*pid))
+        });
+        pids
+    }
+
     fn is_here(&self, dir: &std::path::Path) -> bool {
         fs::read_link(format!("/proc/{}/cwd", self.script.id())).is_ok_and(|cwd| cwd == dir)
     }
@@ -411,6 +470,41 @@ fn keys_of_a_terminal_interrupt_quit_stop_and_go_on() {
     terminal.types("exit\n");
     drop(terminal);
     drop(mounted);
+}
+
+/// SEMANTICS: Signals end a reader that waits
+#[test]
+fn keys_of_a_terminal_do_with_a_hundred_and_a_thousand_readers_what_they_do_with_one() {
+    if !have_fuse() {
+        return;
+    }
+    let sandbox = Sandbox::with_docs();
+    let _mounted = Mounted::new(&sandbox, PLAIN, &[]);
+    let mut terminal = Terminal::new(&sandbox);
+    terminal.types("ulimit -c 0; stty cols 300; echo rea''dy\n");
+    terminal.shows("ready\r\n");
+    for count in [100, 1000] {
+        let pids = terminal.job(&sandbox, count);
+        terminal.types("\x1a");
+        terminal.shows("Stopped");
+        wait_for("all to stop", || pids.iter().all(|pid| state(*pid) == Some('T')));
+        terminal.types("fg\n");
+        wait_for("all to go on", || pids.iter().all(|pid| blocked(*pid)));
+        let seq = sandbox.feed("docs", "{\"after\":\"fg\"}", &[]);
+        let line = format!("{{\"seq\":{seq},");
+        wait_for("all to get the message", || {
+            let all = fs::read_to_string(sandbox.path("all")).unwrap();
+            all.lines().filter(|got| got.starts_with(&line)).count() == count
+        });
+        for key in ["\x03", "\x1c"] {
+            let pids = if key == "\x03" { pids.clone() } else { terminal.job(&sandbox, count) };
+            terminal.types(key);
+            wait_for("all to end", || pids.iter().all(|pid| state(*pid).is_none()));
+            terminal.types("echo prom''pt\n");
+            terminal.shows("prompt\r\n");
+        }
+    }
+    terminal.types("exit\n");
 }
 
 /// Programs that go on after Ctrl-Z and `fg` as they do at a pipe, and their processes' names.
