@@ -18,6 +18,7 @@ pub(crate) const TYPE: &str = include_str!("type.py");
 
 pub(crate) struct Fixture {
     pub(crate) root: tempfile::TempDir,
+    options: MountOptions,
     unmounter: Unmounter,
     mount: Option<Mount>,
     _watchdog: Sender<()>,
@@ -59,10 +60,19 @@ impl Fixture {
         let mut options = MountOptions::new(&pools, root.path().join("mnt"));
         set(&mut options);
         Client::new(&pools).create("docs", options.pool_size_bytes).unwrap();
-        let mount = Mount::start(options).unwrap();
+        let mount = Mount::start(options.clone()).unwrap();
         let watchdog = watchdog(root.path().join("mnt"));
         let unmounter = mount.unmounter();
-        Self { root, unmounter, mount: Some(mount), _watchdog: watchdog }
+        Self { root, options, unmounter, mount: Some(mount), _watchdog: watchdog }
+    }
+
+    /// Unmounts, and mounts anew.
+    pub(crate) fn remount(&mut self) {
+        self.unmounter.unmount().unwrap();
+        self.take_mount().wait().unwrap();
+        let mount = Mount::start(self.options.clone()).unwrap();
+        self.unmounter = mount.unmounter();
+        self.mount = Some(mount);
     }
 
     pub(crate) fn mnt(&self) -> PathBuf {

@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::fixture::{Fixture, append, read};
+
+/// `O_NONBLOCK` of all machines that the mount is built for.
+const NONBLOCK: i32 = 0o4000;
 
 /// Numbers that are the same in each run.
 struct Dice(u64);
@@ -25,6 +28,13 @@ impl Dice {
 struct Expected {
     text: String,
     tags: Vec<String>,
+}
+
+impl Expected {
+    /// What it takes in the pool besides its header.
+    fn payload(&self) -> u64 {
+        (self.text.len() + self.tags.iter().map(|tag| tag.len() + 1).sum::<usize>()) as u64
+    }
 }
 
 struct Model {
@@ -54,6 +64,28 @@ impl Model {
     fn check_log(&self, log: &Path) {
         let text = read(log);
         assert_eq!(text.len() as u64, fs::metadata(log).unwrap().len());
+        self.check_lines(&text);
+    }
+
+    fn check_tail(&self, tail: &Path) {
+        let mut file = File::options().read(true).custom_flags(NONBLOCK).open(tail).unwrap();
+        let mut text = Vec::new();
+        let error = file.read_to_end(&mut text).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        self.check_lines(std::str::from_utf8(&text).unwrap());
+    }
+
+    /// Nothing was let go without need, and what is there has its room.
+    fn check_room(&self, info: &Path) {
+        let info: serde_json::Value = serde_json::from_str(&read(info)).unwrap();
+        let frame = |m: &Expected| (36 + m.payload()).next_multiple_of(8);
+        let used: u64 = self.retained.iter().map(frame).sum();
+        assert_eq!(info["used_bytes"], used);
+        assert!(used <= info["ring_bytes"].as_u64().unwrap());
+        assert_eq!(info["messages"], self.retained.len());
+    }
+
+    fn check_lines(&self, text: &str) {
         assert_eq!(text.lines().count(), self.retained.len());
         for (seq, (line, expected)) in (self.oldest()..).zip(text.lines().zip(&self.retained)) {
             check_envelope(line, seq, expected);
@@ -85,7 +117,10 @@ fn check_envelope(line: &str, seq: u64, expected: &Expected) {
     assert!(line.ends_with(&format!("{}}}", expected.text)), "{line}");
 }
 
-/// Writes a message in one of the ways there are; in which directory is the caller's.
+/// The ways to write a message, of which the last one has it on disk when it returns.
+const WAYS: u64 = 5;
+
+/// Writes a message in one of them; in which directory is the caller's.
 fn write(dir: &Path, way: u64, text: &str) -> std::io::Result<()> {
     match way {
         0 => fs::write(dir.join("a.json"), text),
@@ -101,9 +136,14 @@ fn write(dir: &Path, way: u64, text: &str) -> std::io::Result<()> {
                 fs::remove_file(&draft).unwrap();
             })
         }
-        _ => {
+        3 => {
             let mut file = File::create(dir.join("pieces.jsonl"))?;
             text.as_bytes().chunks(700).try_for_each(|piece| file.write_all(piece))
+        }
+        _ => {
+            let mut file = File::create(dir.join("synced.jsonl"))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
         }
     }
 }
@@ -111,40 +151,51 @@ fn write(dir: &Path, way: u64, text: &str) -> std::io::Result<()> {
 #[test]
 fn a_directory_of_a_pool_is_the_newest_part_of_a_list() {
     for (seed, size) in [(0x9e37_79b9, 8192), (0xbf58_476d, 20_000), (0x94d0_49bb, 64_000)] {
-        let f = Fixture::sized(size);
+        let mut f = Fixture::sized(size);
         let (docs, max) = (f.docs(), f.pool().max_message_bytes());
         let mut dice = Dice(seed);
         let mut model = Model { retained: VecDeque::new(), newest: 0 };
         let mut refused = 0;
-        for n in 0..300 {
-            match dice.roll(10) {
-                0..6 => {
+        for n in 0..400 {
+            match dice.roll(13) {
+                0..7 => {
                     let longest = if dice.roll(8) == 0 { 9000 } else { 900 };
                     let len = dice.roll(longest);
                     let text = format!("{{\"n\":{n},\"f\":\"{}\"}}", "x".repeat(len as usize));
                     let tags = ["a", "b"][..dice.roll(3) as usize].to_vec();
                     let dir = tags.iter().fold(docs.clone(), |dir, tag| dir.join("tags").join(tag));
-                    let payload = text.len() + tags.iter().map(|tag| tag.len() + 1).sum::<usize>();
-                    match write(&dir, dice.roll(4), &text) {
+                    let way = dice.roll(WAYS);
+                    let written = write(&dir, way, &text);
+                    let tags = tags.iter().map(ToString::to_string).collect();
+                    let message = Expected { text, tags };
+                    match written {
                         Ok(()) => {
-                            assert!(payload as u64 <= max, "{payload}");
-                            let tags = tags.iter().map(ToString::to_string).collect();
-                            model.retained.push_back(Expected { text, tags });
+                            assert!(message.payload() <= max, "{}", message.payload());
+                            model.retained.push_back(message);
                             model.newest += 1;
+                            let durable = f.pool().info().unwrap().durable.get();
+                            assert!(way < WAYS - 1 || durable == model.newest, "{durable}");
                         }
                         Err(error) => {
                             assert_eq!(error.raw_os_error(), Some(27), "{error}: not EFBIG");
-                            assert!(payload as u64 > max, "{payload}");
+                            assert!(message.payload() > max, "{}", message.payload());
                             refused += 1;
                         }
                     }
                     model.check_listing(&docs);
                 }
-                6..8 => {
+                7..9 => {
                     let seq = (model.newest + 1).saturating_sub(dice.roll(60)).max(1);
                     model.check_message(&docs, seq);
                 }
-                _ => model.check_log(&docs.join("log")),
+                9 => model.check_log(&docs.join("log")),
+                10 => model.check_tail(&docs.join("tail")),
+                11 => model.check_room(&docs.join("info.json")),
+                _ => {
+                    if dice.roll(4) == 0 {
+                        f.remount();
+                    }
+                }
             }
         }
         assert!(model.oldest() > 1, "the ring did not turn over");

@@ -226,6 +226,14 @@ fn a_time_directory_shows_what_is_not_older() {
         assert_eq!(f.sh(&format!("cat {dir}/1")).code, Some(i32::from(!seqs.contains('1'))));
     }
     assert_eq!(f.sh("ls -A docs/since").ok(), "");
+    let mut follow = f.spawn("exec cat docs/since/10m/tags/a/follow");
+    wait_for("follow to wait", || crate::fixture::is_blocked(follow.0.id()));
+    put(&pool, &[], 98);
+    put(&pool, &["a"], 99);
+    let mut lines = BufReader::new(follow.0.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"i\":99"));
+    follow.signal(15);
+    follow.ends_soon();
     for name in ["10", "yesterday", "10y", "-5m", "log"] {
         assert!(f.sh(&format!("ls -d docs/since/{name}")).err.contains("No such file"), "{name}");
     }
