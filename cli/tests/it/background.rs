@@ -84,6 +84,38 @@ fn the_log_tells_of_mount_and_trouble_and_never_of_messages() {
 }
 
 #[test]
+fn the_log_has_the_levels_that_were_asked_for_on_stderr_and_in_a_file() {
+    if !possible() {
+        return;
+    }
+    // An error (a file that is no pool is a warning), a warning, information, and each request.
+    let ran = Sandbox::new().in_namespace(
+        "
+        mkdir pools; head -c 100000 /dev/zero > pools/bad.plasmite
+        for level in off error warn info debug; do
+            for where in err file; do
+                file=; [ $where = file ] && file='--log-file file'
+                rm -f err file
+                plasmite mount --log-level $level $file pools m 2> err & soon test -d m/bad; cat m/bad/log 2> /dev/null
+                pkill -TERM -x plasmite; soon gone; wait
+                echo $level $where $(grep -oE '^[^ ]+Z (ERROR|WARN |INFO |DEBUG) ' $where | cut -d' ' -f2 | sort -u)
+                grep -cE '^[^ ]+Z ' $([ $where = file ] && echo err || echo /dev/null)
+            done
+        done",
+    );
+    let levels = |level: &str, shown: &str| {
+        let shown = if shown.is_empty() { String::new() } else { format!(" {shown}") };
+        format!("{level} err{shown}\n0\n{level} file{shown}\n0\n")
+    };
+    let expected = levels("off", "")
+        + &levels("error", "")
+        + &levels("warn", "WARN")
+        + &levels("info", "INFO WARN")
+        + &levels("debug", "DEBUG INFO WARN");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), expected.as_str()), "{ran:?}");
+}
+
+#[test]
 fn unmount_says_who_is_in_the_way_and_how_to_unmount_all_the_same() {
     if !possible() {
         return;
