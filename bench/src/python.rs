@@ -13,7 +13,7 @@ const DUMPS: &str = "Python json.dumps, small dict";
 const LOADS: &str = "Python json.loads, small dict";
 
 /// The name of each row that the script measures, its limit, and its aim.
-const ROWS: &[(&str, AllowedOf<'_>, Option<f64>)] = &[
+const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
     (DUMPS, None, None),
     ("Python append, small dict", Some((DUMPS, 2.5)), Some(6000.0)),
     ("Python append_many, {'n': 1}", None, Some(1000.0)),

@@ -39,7 +39,7 @@ pub(crate) struct Against {
 }
 
 /// The name of the row that is a row's limit, and how many times of it are allowed.
-pub(crate) type AllowedOf<'a> = Option<(&'a str, f64)>;
+pub(crate) type AllowedOf = Option<(&'static str, f64)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {

@@ -53,10 +53,17 @@ impl Bench {
     }
 
     /// Notes one round of a row that counts nanoseconds.
-    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf<'_>, aim: Option<f64>) {
+    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
         let limit = limit.map(|(name, aim)| Against { name: name.to_owned(), aim: Some(aim) });
         let row = self.row(name, Unit::Ns, || Row { limit, aim, ..Row::new(name, Unit::Ns) });
         row.rounds.push(ns);
+    }
+
+    /// Notes one round of a row that is to take no longer than this, and is seen beside another.
+    pub(crate) fn note_beside(&mut self, name: &str, ns: f64, beside: &str, aim: f64) {
+        let limit = Some(Against { name: beside.to_owned(), aim: None });
+        let new = || Row { limit, aim: Some(aim), ..Row::new(name, Unit::Ns) };
+        self.row(name, Unit::Ns, new).rounds.push(ns);
     }
 
     /// Notes one round of a row of one system beside others.
