@@ -57,7 +57,7 @@ fn a_line_in_fstab_is_mounted_once_and_only_once() {
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), expected.as_str(), ""));
 }
 
-/// Of docs/mount.md all but what is told to systemd, which only a system that it runs could take.
+/// Of docs/mount.md all but what is told to systemd: its units are tested in `systemd`.
 #[test]
 fn what_the_page_on_mounts_says_is_so() {
     if !possible() {

@@ -25,6 +25,7 @@ mod screen;
 mod signals;
 mod snapshots;
 mod support;
+mod systemd;
 mod tap;
 mod terminal;
 mod together;
