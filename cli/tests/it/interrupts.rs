@@ -300,6 +300,9 @@ fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
         assert_eq!(end(threads), (128 + sig.as_raw(), String::new()), "{sig:?}");
     }
     let mut exits = a_thousand_threads(&mounted);
+    // The daemon has no thread for any of them.
+    let serving = fs::read_dir(format!("/proc/{}/task", mounted.daemon.pid())).unwrap().count();
+    assert!(serving < 20, "{serving}");
     exits.stdin.take().unwrap().write_all(b"exit\n").unwrap();
     assert_eq!(end(exits), (7, String::new()));
 

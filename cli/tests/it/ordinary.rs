@@ -163,3 +163,26 @@ fn a_mountpoint_of_others_is_refused() {
         &["Permission\n", "look into the pool directory", "/secret\n", "owner and mode"],
     );
 }
+
+#[test]
+fn a_mountpoint_that_is_taken_and_a_mount_within_a_mount_are_refused() {
+    for (script, expected) in [
+        (
+            "mkdir m; mount -t tmpfs none m; plasmite mount p m",
+            &["Busy\n", "mounted there already", "/m\n", "`umount` it first"][..],
+        ),
+        (
+            "plasmite mount -b p m; plasmite mount q m",
+            &["Busy\n", "mounted there already", "/m\n", "`plasmite unmount` it first"],
+        ),
+        (
+            "plasmite mount -b p m; mkdir m/docs; plasmite mount q m/docs",
+            &["Usage\n", "lies inside a mount of pools", "/m/docs\n"],
+        ),
+        ("plasmite mount -b p m; plasmite mount m n", &["Usage\n", "lies inside a mount of pools"]),
+        ("mkdir m; touch m/file; plasmite mount p m", &["Usage\n", "not empty", "/m\n"]),
+        ("mkdir p; plasmite mount p p/m", &["Usage\n", "lies inside the pool directory"]),
+    ] {
+        refused(script, expected);
+    }
+}

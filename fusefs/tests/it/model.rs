@@ -6,6 +6,8 @@ use std::io::{IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use plasmite_core::{Durability, Message, Seq};
+
 use crate::fixture::{Fixture, append, read};
 
 /// `O_NONBLOCK` of all machines that the mount is built for.
@@ -270,4 +272,60 @@ fn reads_at_random_places_give_what_is_there() {
             }
         }
     }
+}
+
+/// An open log, and all that was appended to it since it was opened.
+struct Log {
+    file: File,
+    text: Vec<u8>,
+    /// Where the line of each message begins.
+    lines: Vec<(Seq, usize)>,
+}
+
+impl Log {
+    fn open(path: &Path) -> Self {
+        Self { file: File::open(path).unwrap(), text: Vec::new(), lines: Vec::new() }
+    }
+
+    fn push(&mut self, message: &Message) {
+        self.lines.push((message.seq(), self.text.len()));
+        self.text.extend_from_slice(message.to_json().as_bytes());
+        self.text.push(b'\n');
+    }
+
+    /// Reads somewhere in what is retained.
+    fn read(&self, oldest: Seq, dice: &mut Dice) {
+        let len = self.text.len();
+        assert_eq!(self.file.metadata().unwrap().len(), len as u64);
+        let first = self.lines.iter().find(|(seq, _)| *seq >= oldest);
+        let start = first.map_or(len, |(_, start)| *start);
+        let offset = start + dice.roll((len - start) as u64 + 50) as usize;
+        let mut bytes = vec![0; dice.roll(30_000) as usize + 1];
+        let n = self.file.read_at(&mut bytes, offset as u64).unwrap();
+        let expected = &self.text[offset.min(len)..(offset + bytes.len()).min(len)];
+        assert!(bytes[..n] == *expected, "{} bytes at {offset} of {len}: {n} came", bytes.len());
+    }
+}
+
+/// SEMANTICS: An open log outlives its oldest messages
+#[test]
+fn reads_at_random_places_of_a_log_that_turns_over_give_what_is_retained() {
+    let f = Fixture::sized(64 << 10);
+    let pool = f.pool();
+    let mut dice = Dice(0x0bad_cafe_1234);
+    let mut logs = ["log", "tags/a/log", "since/1h/log"].map(|log| Log::open(&f.docs().join(log)));
+    for n in 0..4000 {
+        let tags: &[&str] = if dice.roll(3) == 0 { &["a"] } else { &[] };
+        let text = format!("{{\"n\":{n},\"f\":\"{}\"}}", "y".repeat(dice.roll(300) as usize));
+        let receipt = pool.append(text.as_bytes(), tags, Durability::Fast).unwrap();
+        let message = pool.get(receipt.seq).unwrap();
+        for (log, shown) in logs.iter_mut().zip([true, !tags.is_empty(), true]) {
+            if shown {
+                log.push(&message);
+            }
+        }
+        let log = &logs[dice.roll(3) as usize];
+        log.read(pool.bounds().unwrap().oldest, &mut dice);
+    }
+    assert!(pool.bounds().unwrap().oldest.get() > 3000, "it did not turn over");
 }
