@@ -28,6 +28,23 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 /// Bytes of all drafts together.
 const MAX_DRAFT_BYTES: usize = 256 << 20;
 
+/// A draft that is being changed, and how long it may become beside all others.
+struct Draft<'a> {
+    bytes: &'a mut Vec<u8>,
+    room: usize,
+}
+
+impl Draft<'_> {
+    fn resize(&mut self, size: u64) -> Reply<()> {
+        let size = usize::try_from(size).map_err(|_| Errno::ENOSPC)?;
+        if size > self.bytes.len() && size > self.room {
+            return Err(Errno::ENOSPC);
+        }
+        self.bytes.resize(size, 0);
+        Ok(())
+    }
+}
+
 /// What a written name holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -227,17 +244,17 @@ impl Shelf {
         data: &[u8],
         limit: u64,
     ) -> Reply<()> {
-        self.edit_draft(number, |bytes| {
-            let start = offset.unwrap_or(bytes.len() as u64);
+        self.edit_draft(number, |draft| {
+            let start = offset.unwrap_or(draft.bytes.len() as u64);
             let end = start.saturating_add(data.len() as u64);
             if end > limit {
                 return Err(Errno::EFBIG);
             }
-            let (start, end) = (start as usize, end as usize);
-            if bytes.len() < end {
-                bytes.resize(end, 0);
+            if end > draft.bytes.len() as u64 {
+                draft.resize(end)?;
             }
-            bytes[start..end].copy_from_slice(data);
+            // Both fit in memory by now.
+            draft.bytes[start as usize..end as usize].copy_from_slice(data);
             Ok(())
         })
     }
@@ -247,29 +264,24 @@ impl Shelf {
         if size > limit {
             return Err(Errno::EFBIG);
         }
-        self.edit_draft(number, |bytes| {
-            bytes.resize(size as usize, 0);
-            Ok(())
-        })
+        self.edit_draft(number, |draft| draft.resize(size))
     }
 
-    fn edit_draft(&self, number: u64, edit: impl FnOnce(&mut Vec<u8>) -> Reply<()>) -> Reply<()> {
+    fn edit_draft(&self, number: u64, edit: impl FnOnce(&mut Draft<'_>) -> Reply<()>) -> Reply<()> {
         let mut state = lock(&self.state);
-        if state.draft_bytes > MAX_DRAFT_BYTES {
-            return Err(Errno::ENOSPC);
-        }
-        let node = state.nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
+        let State { nodes, draft_bytes, .. } = &mut *state;
+        let node = nodes.get_mut(&number).ok_or(Errno::ESTALE)?;
         // Delivered while it was open: it can't be changed any more.
         let Content::Kept(bytes) = &mut node.content else { return Err(Errno::EPERM) };
         if !node.draft {
             return Err(Errno::EPERM);
         }
-        let before = bytes.len();
-        let result = edit(bytes);
-        let after = bytes.len();
+        let others = draft_bytes.saturating_sub(bytes.len());
+        let mut draft = Draft { bytes, room: MAX_DRAFT_BYTES.saturating_sub(others) };
+        let result = edit(&mut draft);
+        *draft_bytes = others + draft.bytes.len();
         node.mtime = SystemTime::now();
         node.used = Instant::now();
-        state.draft_bytes = (state.draft_bytes + after).saturating_sub(before);
         result
     }
 
@@ -474,6 +486,25 @@ mod tests {
         assert_eq!(shelf.write_draft(node, Some(99), b"xy", 100), Err(Errno::EFBIG));
         shelf.unlink(1, OsStr::new(".x")).expect("unlink");
         assert_eq!(lock(&shelf.state).draft_bytes, 0);
+    }
+
+    /// SEMANTICS: Staging names are delivered by rename
+    #[test]
+    fn the_drafts_of_all_together_are_bounded_to_the_byte() {
+        let shelf = Shelf::default();
+        let node = shelf.find_or_create(1, OsStr::new(".x"), MAKER).0;
+        shelf.reset(node, true);
+        lock(&shelf.state).draft_bytes = MAX_DRAFT_BYTES - 5;
+        shelf.write_draft(node, None, b"draft", u64::MAX).expect("room for five");
+        assert_eq!(shelf.write_draft(node, None, b"x", u64::MAX), Err(Errno::ENOSPC));
+        assert_eq!(shelf.truncate_draft(node, 1 << 40, u64::MAX), Err(Errno::ENOSPC));
+        // What is there can be changed all the same, and made shorter.
+        shelf.write_draft(node, Some(0), b"D", u64::MAX).expect("in place");
+        shelf.truncate_draft(node, 3, u64::MAX).expect("shorter");
+        shelf.write_draft(node, None, b"op", u64::MAX).expect("room again");
+        let content = shelf.with(node, |n| n.content.clone()).expect("content");
+        assert_eq!(content, Content::Kept(b"Draop".to_vec()));
+        assert_eq!(lock(&shelf.state).draft_bytes, MAX_DRAFT_BYTES);
     }
 
     /// SEMANTICS: Staging names are delivered by rename

@@ -292,7 +292,8 @@ fn tags_of(dir: &View, pool: &Pool) -> Reply<Vec<String>> {
     while tags.len() < MAX_TAGS && tail.try_next_into(&mut message)? {
         for tag in message.tags() {
             let is_name = !matches!(tag, "." | "..") && !tag.contains(['/', '\0']);
-            if is_name && !tags.contains(tag) && !dir.filter.tags.iter().any(|t| t == tag) {
+            let is_new = !tags.contains(tag) && !dir.filter.tags.iter().any(|t| t == tag);
+            if is_name && is_new && tags.len() < MAX_TAGS {
                 tags.insert(tag.to_owned());
             }
         }

@@ -138,6 +138,18 @@ fn tags_lists_the_tags_of_what_is_retained() {
 
 /// SEMANTICS: tags is the pool seen through tags
 #[test]
+fn of_very_many_tags_ten_thousand_are_listed() {
+    let f = Fixture::sized(4 << 20);
+    let pool = f.pool();
+    for i in 0..25 {
+        let tags: Vec<_> = (0..410).map(|n| format!("tag-{i}-{n}")).collect();
+        put(&pool, &tags.iter().map(String::as_str).collect::<Vec<_>>(), i);
+    }
+    assert_eq!(f.sh("ls docs/tags | wc -l; ls docs/tags/tag-24-409").ok(), "10000\n25\n");
+}
+
+/// SEMANTICS: tags is the pool seen through tags
+#[test]
 fn a_filtered_stream_waits_for_its_own_messages() {
     let f = tagged();
     let mut tail = f.spawn("exec cat docs/tags/b/tail");

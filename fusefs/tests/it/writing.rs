@@ -239,6 +239,24 @@ fn staging_names_are_delivered_by_rename() {
     );
 }
 
+/// SEMANTICS: Staging names are delivered by rename
+#[test]
+fn a_draft_that_would_take_too_much_memory_is_refused_and_others_go_on() {
+    let f = Fixture::sized(4 << 30);
+    f.sh("echo '{\"a\":1}' > docs/.d").ok();
+    for script in [
+        "truncate -s 300M docs/.d",
+        "truncate -s 3G docs/.d",
+        "truncate -s 3G docs/.new",
+        "dd of=docs/.d bs=1 seek=2G conv=notrunc status=none <<< x",
+    ] {
+        let done = f.sh(script);
+        assert_eq!(done.code, Some(1), "{script}: {done:?}");
+        assert!(done.err.contains("No space left on device"), "{script}: {done:?}");
+    }
+    appends(&f, "mv docs/.d docs/x.json", &[A]);
+}
+
 /// SEMANTICS: O_SYNC and fsync mean on disk
 #[test]
 fn sync_writes_are_durable() {
