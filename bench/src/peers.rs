@@ -28,6 +28,8 @@ struct Line {
     system: String,
     /// Nanoseconds.
     value: Option<f64>,
+    /// In the place of them, of a row that is no time.
+    bytes: Option<f64>,
     missing: Option<String>,
 }
 
@@ -47,8 +49,9 @@ pub(crate) fn rows(bench: &mut Bench, group: &str) {
     let output = output.unwrap_or_else(|e| panic!("{}: {e}", peers.program.display()));
     assert!(output.status.success(), "{group}: the peers failed");
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let Line { group, system, value, missing } = serde_json::from_slice(line).unwrap();
-        let value = value.ok_or_else(|| missing.unwrap_or_default());
-        bench.note_compared(Compared { group, system }, Unit::Ns, value);
+        let Line { group, system, value, bytes, missing } = serde_json::from_slice(line).unwrap();
+        let unit = if bytes.is_some() { Unit::Bytes } else { Unit::Ns };
+        let value = value.or(bytes).ok_or_else(|| missing.unwrap_or_default());
+        bench.note_compared(Compared { group, system }, unit, value);
     }
 }

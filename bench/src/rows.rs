@@ -139,6 +139,7 @@ const IN_ROUNDS: &[Group] = &[
 /// Measured once.
 const AT_THE_END: &[Group] = &[
     ("bytes", bytes_on_top),
+    ("peers: bytes", |b| peers::rows(b, "bytes")),
     ("pools", pools::rows),
     ("idle readers", readers::idle),
     ("mount: idle", idle),

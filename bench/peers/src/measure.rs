@@ -1,6 +1,7 @@
 //! The rows: what is done with each system, and for how long.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("across", across),
     ("wake-up", wake_up),
     ("command", |round| command::rows(round)),
+    ("bytes", bytes),
 ];
 
 /// One round, and where its files may be.
@@ -76,6 +78,10 @@ impl<'a> Round<'a> {
 
     pub(crate) fn note(&self, group: &str, system: &str, ns: f64) {
         println!("{}", json!({ "group": group, "system": system, "value": ns }));
+    }
+
+    fn note_bytes(&self, group: &str, system: &str, bytes: f64) {
+        println!("{}", json!({ "group": group, "system": system, "bytes": bytes }));
     }
 
     pub(crate) fn missing(&self, group: &str, system: &str, why: &str) {
@@ -151,6 +157,37 @@ fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durabil
             timed(round.budget(), batch.len(), send)
         },
     );
+}
+
+/// What a message of 100 bytes takes on the disk, when as many are there as a pool holds, and nobody writes.
+fn bytes(round: &mut Round<'_>) {
+    let group = "on disk, 100 B";
+    let message = dense(100);
+    for system in SYSTEMS.iter().filter(|system| system.does.keeps) {
+        let dir = round.directory();
+        match (system.set_up)(&dir, &SMALL) {
+            Ok(_behind) => {
+                let mut sender = (system.sender)(&dir, Durability::Fast);
+                // More than the pool's room, which is bounded.
+                let sent = 2 * SMALL.room_bytes / message.len() as u64 / BATCH as u64;
+                (0..sent).for_each(|_| sender.send_all(&[message.as_bytes(); BATCH]));
+                drop(sender);
+                let kept = (system.kept)(&dir, sent * BATCH as u64);
+                round.note_bytes(group, system.name, stored(&dir) as f64 / kept as f64);
+            }
+            Err(why) => round.missing(group, system.name, &why),
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+/// The bytes that the file system has given to what is in a directory.
+fn stored(dir: &Path) -> u64 {
+    let sizes = std::fs::read_dir(dir).unwrap().map(|entry| {
+        let (entry, path) = entry.map(|entry| (entry.metadata().unwrap(), entry.path())).unwrap();
+        if entry.is_dir() { stored(&path) } else { entry.blocks() * 512 }
+    });
+    sizes.sum()
 }
 
 /// From one process to another, which receives all of it.

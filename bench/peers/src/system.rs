@@ -46,6 +46,13 @@ pub(crate) struct System {
     pub(crate) sender: fn(&Path, Durability) -> Box<dyn Sender>,
     /// Gets what is sent from now on. It is there before the sender.
     pub(crate) receiver: fn(&Path) -> Box<dyn Receiver>,
+    /// How many of so many sent messages are still kept, without a sender.
+    pub(crate) kept: fn(&Path, u64) -> u64,
+}
+
+/// Of a system that never lets go of any.
+pub(crate) fn all_kept(_dir: &Path, sent: u64) -> u64 {
+    sent
 }
 
 /// Which rows have the system in them.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::lines::{Lines, joined};
-use crate::system::{Does, Durability, Receiver, Sender, System};
+use crate::system::{Does, Durability, Receiver, Sender, System, all_kept};
 
 pub(super) const APPENDED: System = System {
     name: "file and inotify",
@@ -18,6 +18,7 @@ pub(super) const APPENDED: System = System {
     },
     sender,
     receiver,
+    kept: all_kept,
 };
 
 fn path(dir: &Path) -> PathBuf {

@@ -9,7 +9,7 @@ use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
 
-use crate::system::{Does, System};
+use crate::system::{Does, System, all_kept};
 use crate::system::{Receiver as Receive, Sender as Send};
 
 const MAX_MESSAGE_BYTES: usize = 4096;
@@ -25,6 +25,7 @@ pub(super) const EVENTS: System = System {
     },
     sender: |dir, _durability| Box::new(Publishes::new(dir, true)),
     receiver: |dir| Box::new(Waits::new(dir)),
+    kept: all_kept,
 };
 
 pub(super) const SPINNING: System = System {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 
 use crate::lines::{Lines, joined};
-use crate::system::{Does, Receiver, Sender, System};
+use crate::system::{Does, Receiver, Sender, System, all_kept};
 
 pub(super) const NAMED: System = System {
     name: "named pipe",
@@ -25,6 +25,7 @@ pub(super) const NAMED: System = System {
         let pipe = File::options().read(true).write(true).open(path(dir)).unwrap();
         Box::new(Reads(Lines::new(pipe)))
     },
+    kept: all_kept,
 };
 
 fn path(dir: &Path) -> PathBuf {

@@ -15,6 +15,7 @@ pub(super) const POOL: System = System {
     set_up,
     sender,
     receiver: |dir| Box::new(tail(dir)),
+    kept: |dir, _sent| Pool::open(&path(dir)).unwrap().bounds().unwrap().count(),
 };
 
 pub(super) const SPINNING: System = System {

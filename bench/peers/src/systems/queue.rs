@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_receive, mq_send, mq_unlink};
 use nix::sys::stat::Mode;
 
-use crate::system::{Behind, Does, Receiver, Sender, System};
+use crate::system::{Behind, Does, Receiver, Sender, System, all_kept};
 
 const MAX_MESSAGES: i64 = 10;
 const MAX_MESSAGE_BYTES: i64 = 8192;
@@ -20,6 +20,7 @@ pub(super) const POSIX: System = System {
         let queue = open(dir, MQ_OFlag::O_RDONLY).unwrap();
         Box::new(Receives(queue, vec![0; MAX_MESSAGE_BYTES as usize]))
     },
+    kept: all_kept,
 };
 
 fn name(dir: &Path) -> CString {

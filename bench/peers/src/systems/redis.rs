@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::streams::{StreamMaxlen, StreamRangeReply, StreamReadOptions, StreamReadReply};
 use redis::{Client, Commands, Connection};
 
-use crate::system::{Behind, Does, Durability, Receiver, Sender, System};
+use crate::system::{Behind, Does, Durability, Receiver, Sender, System, all_kept};
 
 /// Debian's, and its successor, which takes the same arguments.
 const SERVERS: &[&str] = &["redis-server", "valkey-server"];
@@ -24,6 +24,7 @@ pub(super) const STREAM: System = System {
     },
     sender: |dir, _durability| Box::new(Adds(connect(dir).unwrap())),
     receiver,
+    kept: all_kept,
 };
 
 /// A socket's name may have 107 bytes: it is not in the directory, which may be deep, but named after it.

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use crate::lines::{Lines, joined};
-use crate::system::{Does, Receiver, Sender, System};
+use crate::system::{Does, Receiver, Sender, System, all_kept};
 
 pub(super) const STREAM: System = System {
     name: "Unix socket",
@@ -17,6 +17,7 @@ pub(super) const STREAM: System = System {
     receiver: |dir| {
         Box::new(Reads { listener: UnixListener::bind(path(dir)).unwrap(), lines: None })
     },
+    kept: all_kept,
 };
 
 fn path(dir: &Path) -> PathBuf {

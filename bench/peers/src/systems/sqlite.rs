@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::system::{Behind, Does, Durability, Receiver, Sender, System, Wanted};
+use crate::system::{Behind, Does, Durability, Receiver, Sender, System, Wanted, all_kept};
 
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const INSERT: &str = "INSERT INTO messages (data) VALUES (?1)";
@@ -17,6 +17,7 @@ pub(super) const TABLE: System = System {
     set_up,
     sender: |dir, durability| Box::new(Inserts(open(dir, durability))),
     receiver,
+    kept: all_kept,
 };
 
 fn open(dir: &Path, durability: Durability) -> Connection {

@@ -1,6 +1,6 @@
 //! In the place of iceoryx2 where it can't be built.
 
-use crate::system::{Does, System};
+use crate::system::{Does, System, all_kept};
 
 pub(super) const EVENTS: System = System {
     name: "iceoryx2",
@@ -10,6 +10,7 @@ pub(super) const EVENTS: System = System {
     },
     sender: |_dir, _durability| unreachable!(),
     receiver: |_dir| unreachable!(),
+    kept: all_kept,
 };
 
 pub(super) const SPINNING: System = System { name: "iceoryx2, spinning", ..EVENTS };
