@@ -2,6 +2,7 @@
 //! and all interleavings of a few processes. They run the engine's own code under an observer (`sys/observed.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod flushes;
 mod interleavings;
 mod places;
 mod powerloss;

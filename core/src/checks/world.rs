@@ -19,6 +19,7 @@ use shuttle::thread::{self, ThreadId};
 
 use super::places::Places;
 use super::weak::Memory;
+use crate::format::header::COMMITTED_SEQ_AT;
 use crate::sys::observed::{Cell, Change, Observer, Observing, observe};
 
 /// Which words are points. Accesses to others commute with all that other tasks do, or are none of the scenario's business.
@@ -41,6 +42,9 @@ pub(super) struct World {
     /// Who stops, before which of its accesses, and what lets it go on.
     stopping: RefCell<Option<(ThreadId, usize, Receiver<()>)>>,
     dead: RefCell<HashSet<ThreadId>>,
+    /// The newest message that was committed, and the newest of those that were so when a sync began that has ended.
+    committed: Value<u64>,
+    synced: Value<u64>,
     /// None: everybody sees everything at once.
     memory: Option<Memory>,
 }
@@ -77,9 +81,16 @@ impl World {
             doomed: Value::default(),
             stopping: RefCell::default(),
             dead: RefCell::default(),
+            committed: Value::default(),
+            synced: Value::default(),
             memory,
         });
         (world.clone(), observe(world))
+    }
+
+    /// The newest message that a sync has made safe.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.get()
     }
 
     /// Runs `main` with the task that lets time pass beside it.
@@ -233,6 +244,9 @@ impl Observer for World {
                 memory.store(place, cell.load(), value, order);
             }
             cell.store(value);
+            if self.places.of(cell) == Some(COMMITTED_SEQ_AT as usize) {
+                self.committed.set(value);
+            }
         }
     }
 
@@ -286,23 +300,29 @@ impl Observer for World {
         false
     }
 
-    fn wake(&self, cell: Cell<'_>, count: i32) {
+    fn wake(&self, cell: Cell<'_>, count: i32) -> u32 {
         if !self.point_at(true) {
-            return;
+            return 0;
         }
         let place = self.sleeping_place(cell);
-        for _ in 0..count {
+        for woken in 0..count {
             let mut sleepers = self.sleepers.borrow_mut();
-            let Some(at) = sleepers.iter().position(|s| s.on.contains(&place)) else { return };
+            let Some(at) = sleepers.iter().position(|s| s.on.contains(&place)) else {
+                return woken as u32;
+            };
             let sleeper = sleepers.remove(at);
             drop(sleepers);
             sleeper.alarm.send(()).unwrap();
         }
+        count as u32
     }
 
     fn sync(&self, _file: &File) -> io::Result<()> {
-        self.point_at(true);
-        self.point_at(true);
+        let committed = self.committed.get();
+        // One who dies in it may have done it or not.
+        if self.point_at(true) && self.point_at(true) {
+            self.synced.set(self.synced.get().max(committed));
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use super::company::Company;
 use super::place::OwnPlace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::replaceable::Replaceable;
@@ -18,7 +19,7 @@ pub(super) struct Local {
     generation: u32,
     /// One thread of the process at a time asks for the writer lock.
     writing: Mutex<()>,
-    syncing: Mutex<()>,
+    syncing: Mutex<Company>,
     /// This handle has synced the directory that holds the file.
     pub(super) name_is_synced: AtomicBool,
 }
@@ -31,7 +32,7 @@ impl Local {
             place: OwnPlace::new(),
             generation: fork::generation(),
             writing: Mutex::new(()),
-            syncing: Mutex::new(()),
+            syncing: Mutex::default(),
             name_is_synced: AtomicBool::new(false),
         }
     }
@@ -60,7 +61,7 @@ impl Local {
         }
     }
 
-    pub(super) fn syncing(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn syncing(&self) -> MutexGuard<'_, Company> {
         word::lock(&self.syncing)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::hint;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ fn acquire_contended<'a>(
             return Ok(None);
         }
         let now = word.load(Ordering::Relaxed);
-        if now & LOW == 0 {
+        if now & HOLDER == 0 {
             // Others may sleep too: whoever waited wakes the next at the end.
             if exchange(word, now, mine | SLEEPERS) {
                 return held(false);
@@ -118,7 +119,7 @@ fn acquire_contended<'a>(
             since = Instant::now();
         }
         let holder = (now & HOLDER) as u32;
-        if u64::from(holder) == mine || holder == 0 {
+        if u64::from(holder) == mine {
             // We don't hold it, so the last owner of our place died holding it.
             if exchange(word, now, mine | SLEEPERS) {
                 return held(true);
@@ -163,6 +164,24 @@ fn acquire_contended<'a>(
     }
 }
 
+/// Sleeps while nobody holds the lock, until somebody who did frees it, or up to about `limit`. False, at once: it is held.
+///
+/// Of several who sleep so the first alone keeps the time, so that nobody is woken for nothing while a sync is made; should it
+/// be killed, the others find that out.
+pub(super) fn sleep_while_free(word: &Word, limit: Duration) -> bool {
+    let now = word.load(Ordering::Relaxed);
+    if now & HOLDER != 0 {
+        return false;
+    }
+    let asleep = now | SLEEPERS;
+    if now == asleep {
+        futex::wait_low(word, asleep as u32, limit.max(GRACE));
+    } else if word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        futex::wait_low(word, asleep as u32, limit);
+    }
+    true
+}
+
 /// Frees a lock whose holder had place `number` and died, and wakes who sleeps for it. The caller has just taken the place.
 pub(super) fn free_after_death(word: &Word, number: u32) -> bool {
     let now = word.load(Ordering::Relaxed);
@@ -182,17 +201,28 @@ fn exchange(word: &Word, now: u64, low: u64) -> bool {
     word.compare_exchange(now, next, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
+impl Held<'_> {
+    /// Frees the lock; how many were woken.
+    pub(super) fn free(self) -> u32 {
+        let this = ManuallyDrop::new(self);
+        this.let_go()
+    }
+
+    #[inline]
+    fn let_go(&self) -> u32 {
+        let before = self.word.fetch_and(!LOW, Ordering::Release);
+        if before & SLEEPERS == 0 { 0 } else { wake_sleepers(self.word, self.wake_all) }
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        let before = self.word.fetch_and(!LOW, Ordering::Release);
-        if before & SLEEPERS != 0 {
-            wake_sleepers(self.word, self.wake_all);
-        }
+        self.let_go();
     }
 }
 
 #[cold]
-fn wake_sleepers(word: &Word, all: bool) {
-    futex::wake_low(word, if all { i32::MAX } else { 1 });
+fn wake_sleepers(word: &Word, all: bool) -> u32 {
+    futex::wake_low(word, if all { i32::MAX } else { 1 })
 }

@@ -3,6 +3,7 @@
 mod activity;
 mod append;
 mod batch;
+mod company;
 mod create;
 mod delete;
 pub mod doctor;

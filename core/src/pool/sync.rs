@@ -5,17 +5,20 @@
 //! that it finds, so the message after it must not be overwritten while a newer one has been promised: that is what
 //! [`allow_eviction`] sees to.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use super::Pool;
+use super::company::Company;
 use super::local::Local;
 use super::lock::{self, Waiter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::header::PERSISTED_SEQ_AT;
+use crate::sys::clock::Instant;
 use crate::sys::files;
 use crate::types::Seq;
 
@@ -60,7 +63,7 @@ impl Pool {
                 state => state?,
             }
             self.count_sync(&mut syncs)?;
-            self.sync_once(local, || self.is_safe(seq))?;
+            self.sync_once(local, true, || self.is_safe(seq))?;
         }
         // What the words say is worth nothing once they are not the file's any more.
         if self.map().is_poisoned() {
@@ -84,21 +87,45 @@ impl Pool {
         .with_hint("find out which other program writes into the pool's file"))
     }
 
-    /// One sync of the file, unless `done` turns true while waiting for another's.
-    fn sync_once(&self, local: &Local, done: impl Fn() -> bool) -> Result<()> {
+    /// One sync of the file, unless `done` turns true while waiting for another's. With `company`, a moment after the sync before
+    /// for those who shared it; not under the writer lock, which they need.
+    fn sync_once(&self, local: &Local, company: bool, done: impl Fn() -> bool) -> Result<()> {
         // The handle's threads share a place, so the lock in the file does not keep them apart. Who holds the writer lock may
         // come here; nobody asks for it from here.
-        let _threads = local.syncing();
+        let mut met = local.syncing();
         self.check_sync_failures()?;
         let map = self.map();
+        let word = map.sync_lock();
         let waiter =
             Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
         let place = local.place.take(map, &local.file, self.0.options.patience)?;
-        let held = lock::acquire(map.sync_lock(), &place, waiter, true, &done)
-            .map_err(|e| e.with_path(self.path()))?;
-        if held.is_none() || done() {
-            return Ok(());
-        }
+        let since = Instant::now();
+        let held = loop {
+            while company
+                && let Some(left) = met.is_missed_for(map)
+                && lock::sleep_while_free(word, left)
+                && !done()
+            {}
+            // Who comes too late for a sync is woken by its end together with those for whom it was.
+            let late = Cell::new(false);
+            let give_up = || match lock::is_free(word) {
+                true => done() || (company && late.get()),
+                false => {
+                    late.set(true);
+                    done()
+                }
+            };
+            let held = lock::acquire(word, &place, waiter, true, give_up);
+            let held = held.map_err(|e| e.with_path(self.path()))?;
+            if done() {
+                *met = Company::met(map, since, 0);
+                return Ok(());
+            }
+            if let Some(held) = held {
+                break held;
+            }
+            *met = Company::met(map, since, 1);
+        };
         failpoint::pass(Failpoint::SyncLockTaken);
         self.check_sync_failures()?;
         self.let_others_append();
@@ -116,6 +143,10 @@ impl Pool {
         failpoint::pass(Failpoint::DurableStored);
         map.persisted().fetch_max(durable_before, Ordering::AcqRel);
         failpoint::pass(Failpoint::PersistedStored);
+        *met = match held.free() {
+            0 => Company::default(),
+            _ => Company::met(map, since, 0),
+        };
         Ok(())
     }
 
@@ -172,7 +203,7 @@ pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()
         }
         pool.count_sync(&mut syncs)
             .and_then(|()| {
-                pool.sync_once(local, || map.persisted().load(Ordering::Acquire) > persisted)
+                pool.sync_once(local, false, || map.persisted().load(Ordering::Acquire) > persisted)
             })
             .map_err(|e| e.after("no room could be made, and nothing was appended"))?;
     }

@@ -21,13 +21,13 @@ pub(crate) fn wait_low(word: &Word, expected: u32, timeout: Duration) {
     wait_at(low_half(word), expected, timeout);
 }
 
-/// Wakes up to `count` sleepers of [`wait_low`].
-pub(crate) fn wake_low(word: &Word, count: i32) {
+/// Wakes up to `count` sleepers of [`wait_low`]; how many that were.
+pub(crate) fn wake_low(word: &Word, count: i32) -> u32 {
     #[cfg(test)]
     if let Some(observer) = super::observed::observer() {
         return observer.wake(word.cell(), count);
     }
-    wake_at(low_half(word), count);
+    wake_at(low_half(word), count)
 }
 
 /// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again. True: a signal handler ran.
@@ -43,7 +43,8 @@ pub(crate) fn wait(word: &Half, expected: u32, timeout: Duration) -> bool {
 pub(crate) fn wake_all(word: &Half) {
     #[cfg(test)]
     if let Some(observer) = super::observed::observer() {
-        return observer.wake(word.cell(), i32::MAX);
+        observer.wake(word.cell(), i32::MAX);
+        return;
     }
     wake_at(word.as_ptr(), i32::MAX);
 }
@@ -91,11 +92,10 @@ fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> bool {
     result != 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
-fn wake_at(address: *const u32, count: i32) {
+fn wake_at(address: *const u32, count: i32) -> u32 {
     // SAFETY: FUTEX_WAKE does not touch the memory, it only uses the address as a key.
-    unsafe {
-        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, count);
-    }
+    let woken = unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, count) };
+    u32::try_from(woken).unwrap_or(0)
 }
 
 /// The most words that [`wait_many`] takes.

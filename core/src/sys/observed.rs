@@ -84,8 +84,8 @@ pub(crate) trait Observer {
     /// Sleeps while the lower half of each cell is what is expected of it. True: a signal came.
     fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> bool;
 
-    /// Wakes up to `count` sleepers.
-    fn wake(&self, cell: Cell<'_>, count: i32);
+    /// Wakes up to `count` sleepers; how many that were.
+    fn wake(&self, cell: Cell<'_>, count: i32) -> u32;
 
     /// A file was mapped.
     fn mapped(&self, _start: usize, _bytes: usize) {}

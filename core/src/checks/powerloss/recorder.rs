@@ -93,7 +93,9 @@ impl Observer for Recorder {
         resume_unwind(Box::new(Waits))
     }
 
-    fn wake(&self, _cell: Cell<'_>, _count: i32) {}
+    fn wake(&self, _cell: Cell<'_>, _count: i32) -> u32 {
+        0
+    }
 
     fn now(&self) -> Duration {
         monotonic()
