@@ -46,6 +46,14 @@ impl Shared {
         each(start, count)
     }
 
+    /// Copies `bytes` to byte `at`.
+    pub(crate) fn put(&self, at: u64, bytes: &[u8]) {
+        let at = at as usize;
+        assert!(at + bytes.len() <= self.len);
+        // SAFETY: inside the mapping, as just checked. Other processes copy to other places.
+        unsafe { self.start.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
     /// The word at byte `at`.
     pub(crate) fn word_at(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8) && at + 8 <= self.len);

@@ -21,6 +21,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
     match role {
         "append" => append(Path::new(path), count, Durability::Fast),
         "flush" => append(Path::new(path), count, Durability::Flush),
+        "group" => commit_together(Path::new(path), count),
         "mount" => mount::serve(Path::new(path)),
         "floor" => floor::serve(Path::new(path)),
         "read-times" => mount_speed::read_times(Path::new(path), count),
@@ -73,9 +74,43 @@ fn append(path: &Path, count: u64, durability: Durability) {
     println!("{}", monotonic_ns());
 }
 
-/// Nanoseconds for each append of `writers` processes that together make `count`.
-pub(crate) fn writers(path: &Path, writers: u64, count: u64, flush: bool) -> f64 {
-    let role = if flush { "flush" } else { "append" };
+/// How many processes commit together.
+pub(crate) const GROUP: u64 = 16;
+/// The bytes of the file in which they do.
+const GROUP_BYTES: u64 = 1 << 20;
+
+/// The file for the bare group commit: written and on the disk.
+pub(crate) fn group_file(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    // A page at a time, as a pool's pages come into memory: the kernel syncs what was written in one piece as one.
+    (0..GROUP_BYTES / 4096).for_each(|_| file.write_all(&[1; 4096]).unwrap());
+    file.sync_all().unwrap();
+}
+
+/// A group commit without all else: each of [`GROUP`] processes copies 1 KiB into a mapping, the last of them syncs for all and
+/// wakes the others, which sleep.
+fn commit_together(path: &Path, count: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let shared = Shared::new(&file, GROUP_BYTES as usize);
+    let text = dense(1024);
+    let (begun, copied, synced) = (shared.word_at(64), shared.word_at(128), shared.word());
+    ready();
+    for _ in 0..count {
+        let round = synced.load(Ordering::Acquire);
+        shared.put(4096 + begun.fetch_add(1, Ordering::Relaxed) % 1000 * 1024, text.as_bytes());
+        if (copied.fetch_add(1, Ordering::AcqRel) + 1).is_multiple_of(GROUP) {
+            file.sync_data().unwrap();
+            synced.store(round + 1, Ordering::Release);
+            futex_wake(synced);
+        } else {
+            futex_wait(synced, round);
+        }
+    }
+    println!("{}", monotonic_ns());
+}
+
+/// Nanoseconds for each of the `count` things that `writers` processes of this role do together.
+pub(crate) fn writers(role: &str, path: &Path, writers: u64, count: u64) -> f64 {
     let mut children: Vec<_> = (0..writers).map(|_| spawn(role, path, count / writers)).collect();
     children.iter_mut().for_each(wait_ready);
     let start = monotonic_ns();

@@ -316,7 +316,7 @@ fn across_processes(bench: &mut Bench) {
     for writers in [1, 2, 4, 8] {
         let path = bench.dir.join("writers.plasmite");
         Pool::create(&path, 8 << 20).unwrap();
-        let ns = processes::writers(&path, writers, count, false);
+        let ns = processes::writers("append", &path, writers, count);
         let limit = (writers > 1).then_some(("append 1 KiB by 1 processes", 1.43));
         bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
         Pool::delete(&path).unwrap();
@@ -343,14 +343,30 @@ fn durable(bench: &mut Bench) {
         file.sync_data().unwrap();
     }
     bench.note("write 1 KiB and fdatasync", each(start, count), None, None);
-    let limit = Some(("write 1 KiB and fdatasync", 1.2));
-    for (writers, limit) in [(1, limit), (16, Some(("flush 1 KiB by 1 processes", 0.125)))] {
+    let flush = |writers: u64, is_new: bool| {
         let path = dir.join("flush.plasmite");
-        Pool::create(&path, 1 << 20).unwrap();
-        let ns = processes::writers(&path, writers, count * writers, true);
-        bench.note(&format!("flush 1 KiB by {writers} processes"), ns, limit, None);
+        let pool = Pool::create(&path, 1 << 20).unwrap();
+        while !is_new && pool.bounds().unwrap().oldest == Seq::FIRST {
+            pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
+        }
+        let ns = processes::writers("flush", &path, writers, count * writers);
         Pool::delete(&path).unwrap();
-    }
+        ns
+    };
+    // The file system notes of each page of a new file that it has been written, by a sync of its own.
+    bench.note("flush 1 KiB, new pool", flush(1, true), None, None);
+    let one = "flush 1 KiB by 1 processes";
+    bench.note(one, flush(1, false), Some(("write 1 KiB and fdatasync", 1.2)), None);
+    let group = dir.join("group");
+    processes::group_file(&group);
+    let ns = processes::writers("group", &group, processes::GROUP, count * processes::GROUP);
+    bench.note("bare group commit of 16 processes", ns, Some((one, 0.125)), None);
+    bench.note(
+        "flush 1 KiB by 16 processes",
+        flush(processes::GROUP, false),
+        Some((one, 0.125)),
+        None,
+    );
 }
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
