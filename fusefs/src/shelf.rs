@@ -460,6 +460,34 @@ mod tests {
         assert!(state.kept_bytes <= MAX_KEPT_BYTES);
     }
 
+    /// SEMANTICS: A written name goes on as a regular file
+    #[test]
+    fn a_name_resolves_for_a_minute_after_its_last_use_and_while_it_is_open() {
+        let shelf = Shelf::default();
+        let node = shelf.find_or_create(1, &name(1), MAKER).0;
+        shelf.deliver(node, Some(b"{}".to_vec()), Seq::new(1));
+        let used = |ago: Duration| {
+            // A machine may have been started a moment ago.
+            let then = Instant::now().checked_sub(ago);
+            let mut state = lock(&shelf.state);
+            let node = state.nodes.get_mut(&node).expect("the node");
+            then.map(|then| node.used = then)
+        };
+        if used(Duration::from_secs(50)).is_some() {
+            assert_eq!(shelf.find(1, &name(1)), Some(node));
+        }
+        shelf.open(node).expect("open");
+        if used(Duration::from_secs(70)).is_some() {
+            assert_eq!(shelf.find(1, &name(1)), Some(node));
+        }
+        // Closing it is a use.
+        shelf.close(node);
+        assert_eq!(shelf.find(1, &name(1)), Some(node));
+        if used(Duration::from_secs(61)).is_some() {
+            assert_eq!(shelf.find(1, &name(1)), None);
+        }
+    }
+
     #[test]
     fn a_removed_name_lives_on_for_its_descriptors() {
         let shelf = Shelf::default();

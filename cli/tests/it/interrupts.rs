@@ -254,7 +254,7 @@ fn rmdir_and_unmount_are_end_of_file_and_the_daemons_death_is_an_error() {
     }
 }
 
-/// A process with a thousand threads that wait for the mount. It prints what their reads have come to.
+/// A process with so many threads that wait for the mount. It prints what their reads have come to.
 const THREADS: &str = "
 import errno, os, resource, sys, threading
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -265,23 +265,28 @@ def read(fd):
     try: ends.append(len(os.read(fd, 999)))
     except OSError as error: ends.append(errno.errorcode[error.errno])
     os.close(fd)
-threads = [threading.Thread(target=read, args=(os.open(sys.argv[1], os.O_RDONLY),)) for _ in range(1000)]
+threads = [threading.Thread(target=read, args=(os.open(sys.argv[1], os.O_RDONLY),)) for _ in range(int(sys.argv[2]))]
 for thread in threads: thread.start()
 if sys.stdin.readline() == 'exit\\n': os._exit(7)
 for thread in threads: thread.join()
 print(set(ends), len(ends), flush=True)";
 
-/// Starts it, and waits until all threads wait.
 fn a_thousand_threads(mounted: &Mounted) -> Child {
+    waiting_threads(mounted, 1000)
+}
+
+/// Starts it, and waits until all threads wait.
+fn waiting_threads(mounted: &Mounted, count: usize) -> Child {
     let mut python = Command::new("env");
     python.args(["--default-signal", "python3", "-c", THREADS]).arg(mounted.file("docs/follow"));
+    python.arg(count.to_string());
     let python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let python = python.spawn().unwrap();
     let tasks = format!("/proc/{}/task", python.id());
-    wait_for("a thousand threads to block", || {
+    wait_for("all threads to block", || {
         let threads = fs::read_dir(&tasks).unwrap();
         let places = threads.filter_map(|t| fs::read_to_string(t.ok()?.path().join("wchan")).ok());
-        places.filter(|place| place.contains("request_wait")).count() == 1000
+        places.filter(|place| place.contains("request_wait")).count() == count
     });
     python
 }
@@ -298,6 +303,11 @@ fn a_thousand_threads_that_wait_end_together_whatever_ends_them() {
         let threads = a_thousand_threads(&mounted);
         signal(&threads, sig);
         assert_eq!(end(threads), (128 + sig.as_raw(), String::new()), "{sig:?}");
+    }
+    for count in [1, 100] {
+        let mut exits = waiting_threads(&mounted, count);
+        exits.stdin.take().unwrap().write_all(b"exit\n").unwrap();
+        assert_eq!(end(exits), (7, String::new()), "{count}");
     }
     let mut exits = a_thousand_threads(&mounted);
     // The daemon has no thread for any of them.
