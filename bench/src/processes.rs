@@ -83,7 +83,7 @@ const GROUP_BYTES: u64 = 1 << 20;
 pub(crate) fn group_file(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     // A page at a time, as a pool's pages come into memory: the kernel syncs what was written in one piece as one.
-    (0..GROUP_BYTES / 4096).for_each(|_| file.write_all(&[1; 4096]).unwrap());
+    (0..GROUP_BYTES / 4096).for_each(|_| file.write_all(&[0; 4096]).unwrap());
     file.sync_all().unwrap();
 }
 
