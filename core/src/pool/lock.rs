@@ -55,6 +55,11 @@ pub(super) fn is_free(word: &Word) -> bool {
     word.load(Ordering::Relaxed) & HOLDER == 0
 }
 
+/// True when somebody may sleep until the lock is freed.
+pub(super) fn has_sleepers(word: &Word) -> bool {
+    word.load(Ordering::Relaxed) & SLEEPERS != 0
+}
+
 /// The place that the word names, if there is no such place.
 pub(super) fn impossible_place(word: &Word) -> Option<u64> {
     let place = (word.load(Ordering::Relaxed) & HOLDER).checked_sub(1)?;

@@ -102,7 +102,7 @@ impl Pool {
         let since = Instant::now();
         let held = loop {
             while company
-                && let Some(left) = met.is_missed_for(map)
+                && let Some(left) = met.is_missed_for(map, !lock::has_sleepers(word))
                 && lock::sleep_while_free(word, left)
                 && !done()
             {}
