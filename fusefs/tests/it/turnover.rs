@@ -15,13 +15,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// A writer into an empty pool that rests after so many messages, and has filled the pool already.
+    /// A writer whose numbers are the messages' own, that rests after so many messages, and has filled the pool already.
     fn start(f: &Fixture, burst: u64, rest: Duration) -> Self {
         let pool = f.pool();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            for i in 1.. {
+            for i in pool.bounds().unwrap().newest.get() + 1.. {
                 append(
                     &pool,
                     &format!("{{\"i\":{i},\"pad\":\"{}\"}}", "z".repeat(i as usize % 50)),
