@@ -6,7 +6,6 @@
 
 use std::cell::{Cell as Value, RefCell};
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -317,7 +316,7 @@ impl Observer for World {
         count as u32
     }
 
-    fn sync(&self, _file: &File) -> io::Result<()> {
+    fn sync(&self, _from: usize) -> io::Result<()> {
         let committed = self.committed.get();
         // One who dies in it may have done it or not.
         if self.point_at(true) && self.point_at(true) {

@@ -26,13 +26,8 @@ pub(super) struct Company {
 }
 
 impl Company {
-    /// After a sync that others waited for too, by a process that waited for it since `since`, with so many messages that came
-    /// too late for it.
-    pub(super) fn met(map: &Map, since: Instant, late: u64) -> Self {
-        let (durable, persisted) = (map.durable(), map.persisted());
-        let covered =
-            durable.load(Ordering::Relaxed).saturating_sub(persisted.load(Ordering::Relaxed));
-        let messages = covered.saturating_add(late);
+    /// After a sync of so many messages that others waited for too, by a process that waited for it since `since`.
+    pub(super) fn met(messages: u64, since: Instant) -> Self {
         let wait = (since.elapsed() / 2).clamp(MIN_WAIT, MAX_WAIT);
         Self { expected: Instant::now().checked_add(wait).map(|until| (messages, until)) }
     }

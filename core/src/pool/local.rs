@@ -14,6 +14,9 @@ use crate::sys::{files, fork, word};
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) file: File,
+    /// The pool's mapping is of this description. Otherwise it is of the parent's, by which the kernel tells one process alone of a
+    /// write that failed: syncs through the mapping are the parent's.
+    pub(super) is_mapped: bool,
     pub(super) place: OwnPlace,
     writable: bool,
     generation: u32,
@@ -25,9 +28,10 @@ pub(super) struct Local {
 }
 
 impl Local {
-    fn new(file: File, writable: bool) -> Self {
+    fn new(file: File, writable: bool, is_mapped: bool) -> Self {
         Self {
             file,
+            is_mapped,
             writable,
             place: OwnPlace::new(),
             generation: fork::generation(),
@@ -73,7 +77,7 @@ pub(super) struct PerProcess(Replaceable<Local>);
 
 impl PerProcess {
     pub(super) fn new(file: File, writable: bool) -> Self {
-        Self(Replaceable::new(Local::new(file, writable)))
+        Self(Replaceable::new(Local::new(file, writable, true)))
     }
 
     /// This process' own; made anew in a forked child.
@@ -93,7 +97,7 @@ impl PerProcess {
         let renewed = files::reopen(&parents.file, parents.writable).and_then(|file| {
             // Let go of the parent's description, so that the kernel sees the parent's death.
             files::replace_descriptor(&parents.file, &file)?;
-            Ok(self.0.replace(parents, Local::new(file, parents.writable)))
+            Ok(self.0.replace(parents, Local::new(file, parents.writable, false)))
         });
         renewed.map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot open the pool again after fork: {e}"))

@@ -166,7 +166,8 @@ impl Pool {
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring { map: self.map(), geometry: self.geometry() }
+        let found = self.frozen().map(|recovered| &recovered.found);
+        Ring { found, ..Ring::new(self.map(), self.geometry()) }
     }
 
     fn current_bounds(&self) -> Result<Bounds> {

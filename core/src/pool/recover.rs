@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::live::Tip;
-use super::ring::Ring;
+use super::ring::{Ring, Starts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::frame::{self, FrameHeader};
@@ -43,15 +43,15 @@ pub(super) struct Recovered {
     pub(super) tip: Tip,
     /// The boot's id in the header when the scan was made.
     pub(super) boot_id: [u8; 16],
-    /// Messages newer than the anchor, which the index may not know, and where they start.
-    found: Vec<(Seq, u64)>,
+    /// Where the anchor starts and what comes after it, which the index may not know.
+    pub(super) found: Starts,
 }
 
 /// Scans without writing, for a reader that may not write.
 ///
 /// `boot_id` is the header's, read before: once it is another, a writer has recovered the pool.
 pub(super) fn survey(ring: Ring<'_>, boot_id: [u8; 16]) -> Recovered {
-    Scan::new(ring, true, boot_id).run()
+    Scan::new(ring, boot_id).run()
 }
 
 /// Puts the pool right, unless another process does or did.
@@ -99,10 +99,8 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
         .with_hint("use it from one kernel only"));
     }
     failpoint::pass(Failpoint::RecoveryLocked);
-    let recovered = Scan::new(ring, false, map.boot_id()).run();
-    for (seq, place) in &recovered.found {
-        ring.set_start(*seq, *place);
-    }
+    let recovered = Scan::new(ring, map.boot_id()).run();
+    ring.set_starts(&recovered.found);
     forget_others(ring, recovered.bounds);
     failpoint::pass(Failpoint::IndexStored);
     // The index first: the words below rely on it, and a second power loss may come at any time.
@@ -164,52 +162,48 @@ struct Found {
     line_len: u64,
 }
 
+/// Messages without a gap between them.
+struct Run {
+    anchor: Found,
+    last: Found,
+    /// Where they start.
+    found: Starts,
+    /// Of the ring, all together.
+    bytes: u64,
+}
+
 struct Scan<'a> {
     ring: Ring<'a>,
     boot_id: [u8; 16],
-    /// Keep only messages that the index knows.
-    by_index: bool,
     message: Message,
     /// Bytes that may still be read: a forged file can't make the scan read its ring over and over.
     budget: u64,
 }
 
 impl<'a> Scan<'a> {
-    fn new(ring: Ring<'a>, by_index: bool, boot_id: [u8; 16]) -> Self {
+    fn new(ring: Ring<'a>, boot_id: [u8; 16]) -> Self {
         let budget = ring.geometry.ring_bytes.saturating_mul(4);
-        Self { ring, by_index, boot_id, message: Message::default(), budget }
+        Self { ring, boot_id, message: Message::default(), budget }
     }
 
     fn run(mut self) -> Recovered {
         let map = self.ring.map;
         let geometry = *self.ring.geometry;
         let word = |w: &Word| Seq::new(w.load(Ordering::Relaxed));
-        let durable = word(map.durable());
+        let durable = word(map.durable()).min(MAX_SEQ.prev());
         let committed = word(map.committed()).min(MAX_SEQ.prev());
         let oldest_said = word(map.oldest()).max(Seq::FIRST);
-
-        let Some(anchor) = self.anchor(durable, committed) else {
-            return self.nothing(durable.max(committed).min(MAX_SEQ.prev()));
+        let said = durable.max(committed);
+        let promised = self.promised(word(map.persisted()), durable);
+        let run = promised.or_else(|| self.newest(committed)).or_else(|| {
+            // What is whole and follows the last message is never given up: the next recovery might take it for another message of the
+            // same number.
+            self.beginning(said.next()).map(|anchor| self.run_from(anchor))
+        });
+        let Some(Run { anchor: mut first, last, found, bytes: mut total }) = run else {
+            return self.nothing(said);
         };
-        let mut total = anchor.bytes;
-        let mut count = 1;
-        let mut found = Vec::new();
-        let mut last = anchor;
-        while count < geometry.slots && last.header.seq.next() < MAX_SEQ {
-            let Some(next) = self.frame(last.header.seq.next(), last.end) else { break };
-            let in_index = self.ring.start_of(next.header.seq).is_ok_and(|s| s == next.start);
-            if next.header.link != last.header.crc
-                || total + next.bytes > geometry.ring_bytes
-                || (self.by_index && !in_index)
-            {
-                break;
-            }
-            found.push((next.header.seq, next.start));
-            total += next.bytes;
-            count += 1;
-            last = next;
-        }
-        let mut first = anchor;
+        let mut count = found.count();
         while count < geometry.slots && first.header.seq > oldest_said {
             let Some(before) = self.indexed(first.header.seq.prev()) else { break };
             if before.end != first.start
@@ -234,17 +228,65 @@ impl<'a> Scan<'a> {
         Recovered { bounds, tip, boot_id: self.boot_id, found }
     }
 
-    /// A message of the run that is kept. While one newer than `durable` may have been promised, neither `durable` nor the
-    /// message after it were both overwritten (`sync::allow_eviction`); when neither is there, nothing was promised, and
-    /// the newest whole message does.
-    fn anchor(&mut self, durable: Seq, committed: Seq) -> Option<Found> {
-        let promised = [durable, durable.next()];
-        if let Some(found) = promised.into_iter().find_map(|seq| self.indexed(seq)) {
-            return Some(found);
+    /// The run that holds every message that was promised, if one was that is still retained.
+    ///
+    /// While a message newer than `persisted` may have been promised, the one of that number was not overwritten
+    /// (`sync::allow_eviction`), and the disk's index knows it; if there was none yet, then the first one was not. The disk's header may
+    /// be older than that `persisted`, and newer than that sync: so the message is one of those from its `persisted` up to its `durable`,
+    /// and all up to `durable` follow it. One before it that they follow too is as good.
+    fn promised(&mut self, persisted: Seq, durable: Seq) -> Option<Run> {
+        // There are no more messages than slots.
+        let lowest = durable.get().saturating_sub(self.ring.geometry.slots - 1);
+        let mut seq = persisted.max(Seq::new(lowest)).max(Seq::FIRST);
+        while seq <= durable {
+            let mut anchor = self.indexed(seq);
+            if anchor.is_none() && seq == Seq::FIRST {
+                anchor = self.beginning(seq);
+            }
+            let Some(anchor) = anchor else {
+                seq = seq.next();
+                continue;
+            };
+            let run = self.run_from(anchor);
+            if run.last.header.seq >= durable {
+                return Some(run);
+            }
+            // Those that follow it end at the same gap.
+            seq = run.last.header.seq.next();
         }
+        None
+    }
+
+    /// The run around the newest whole message that the index knows: when nothing was promised.
+    fn newest(&mut self, committed: Seq) -> Option<Run> {
         let probes = self.ring.geometry.slots.min(MAX_PROBES);
         let lowest = committed.get().saturating_sub(probes - 1).max(1);
-        (lowest..=committed.get()).rev().find_map(|seq| self.indexed(Seq::new(seq)))
+        let anchor = (lowest..=committed.get()).rev().find_map(|seq| self.indexed(Seq::new(seq)));
+        anchor.map(|anchor| self.run_from(anchor))
+    }
+
+    /// The first message of an empty pool: it lies at the start of the ring, and is linked to none.
+    fn beginning(&mut self, seq: Seq) -> Option<Found> {
+        self.frame(seq, 0).filter(|found| found.header.link == 0)
+    }
+
+    /// What follows without a gap, as far as there is room in the ring.
+    fn run_from(&mut self, anchor: Found) -> Run {
+        let geometry = *self.ring.geometry;
+        let mut found = Starts::from(anchor.header.seq);
+        found.push(geometry.units(anchor.start));
+        let mut run = Run { anchor, last: anchor, found, bytes: anchor.bytes };
+        while run.found.count() < geometry.slots
+            && run.last.header.seq.next() < MAX_SEQ
+            && let Some(next) = self.frame(run.last.header.seq.next(), run.last.end)
+            && next.header.link == run.last.header.crc
+            && run.bytes + next.bytes <= geometry.ring_bytes
+        {
+            run.found.push(geometry.units(next.start));
+            run.bytes += next.bytes;
+            run.last = next;
+        }
+        run
     }
 
     /// Message `seq`, where the index says it is.
@@ -280,7 +322,7 @@ impl<'a> Scan<'a> {
             link: 0,
         };
         let bounds = Bounds { oldest: newest.next(), newest };
-        Recovered { bounds, tip, boot_id: self.boot_id, found: Vec::new() }
+        Recovered { bounds, tip, boot_id: self.boot_id, found: Starts::default() }
     }
 
     fn log_reference(&self) -> u64 {

@@ -14,12 +14,49 @@ use crate::types::Seq;
 pub(super) struct Ring<'a> {
     pub(super) map: &'a Map,
     pub(super) geometry: &'a Geometry,
+    /// Where messages start that the index may not know, for a reader that may not write into it.
+    pub(super) found: Option<&'a Starts>,
 }
 
-impl Ring<'_> {
+/// Where consecutive messages start: as many bytes for each as in the index.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Starts {
+    first: Seq,
+    units: Vec<u32>,
+}
+
+impl Starts {
+    /// None yet; the first one will be message `first`.
+    pub(super) fn from(first: Seq) -> Self {
+        Self { first, units: Vec::new() }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.units.len() as u64
+    }
+
+    /// Adds the next message.
+    pub(super) fn push(&mut self, units: u32) {
+        self.units.push(units);
+    }
+
+    fn get(&self, seq: Seq) -> Option<u32> {
+        let after = seq.get().checked_sub(self.first.get())?;
+        self.units.get(usize::try_from(after).ok()?).copied()
+    }
+}
+
+impl<'a> Ring<'a> {
+    /// With nothing but what the index knows.
+    pub(super) fn new(map: &'a Map, geometry: &'a Geometry) -> Self {
+        Self { map, geometry, found: None }
+    }
+
     /// Where the index says that message `seq` starts.
     pub(super) fn start_of(&self, seq: Seq) -> Result<u64> {
-        let units = self.map.slot(self.geometry, seq).load(Ordering::Relaxed);
+        let found = self.found.and_then(|found| found.get(seq));
+        let units =
+            found.unwrap_or_else(|| self.map.slot(self.geometry, seq).load(Ordering::Relaxed));
         let start = u64::from(units) * self.geometry.unit;
         if start < self.geometry.ring_bytes {
             Ok(start)
@@ -27,6 +64,13 @@ impl Ring<'_> {
             Err(Error::corrupt(format!("the index puts message {seq} outside the ring"))
                 .with_seq(seq)
                 .with_offset(self.geometry.slots_offset + seq.get() % self.geometry.slots * 4))
+        }
+    }
+
+    /// Notes in the index where these messages start.
+    pub(super) fn set_starts(&self, found: &Starts) {
+        for (seq, units) in (found.first.get()..).zip(&found.units) {
+            self.map.slot(self.geometry, Seq::new(seq)).store(*units, Ordering::Relaxed);
         }
     }
 

@@ -1,9 +1,9 @@
 //! `flush`: syncs, shared by all writers that wait for one, and what evictions owe to them.
 //!
 //! Three words tell what a power loss leaves: `flush_target` (a sync was asked up to here), `durable` (a finished sync
-//! covered up to here) and `persisted` (a value of `durable` that lies on the disk itself). Recovery starts from the `durable`
-//! that it finds, so the message after it must not be overwritten while a newer one has been promised: that is what
-//! [`allow_eviction`] sees to.
+//! covered up to here) and `persisted` (a value of `durable` that lies on the disk itself, with the index up to there). Recovery finds its
+//! way through the ring from `persisted`, so that message must not be overwritten while a newer one has been promised: that is what
+//! [`allow_eviction`] sees to. So header and index need no sync but now and then, while the ring turns.
 
 use std::cell::Cell;
 use std::io;
@@ -30,6 +30,16 @@ const MAX_YIELDS: u32 = 32;
 /// after so many, someone else keeps writing into the header's words.
 const MAX_SYNCS: u32 = 8;
 
+/// What a sync is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Messages are to survive a power loss: the ring is synced. A moment after the sync before, it waits for those who shared that;
+    /// not under the writer lock, which they need.
+    Flush,
+    /// `persisted` has to move: all of the file is synced. Under the writer lock.
+    Eviction,
+}
+
 impl Pool {
     /// Makes everything committed so far survive power loss.
     ///
@@ -46,11 +56,21 @@ impl Pool {
     fn is_safe(&self, seq: Seq) -> bool {
         let map = self.map();
         let persisted = map.persisted().load(Ordering::Acquire);
-        // The disk's `durable` may be as old as `persisted`. Recovery finds its way from there to `seq` if the message after
-        // it is still there, which `allow_eviction` sees to from now on; or if it is at `seq` or beyond already.
+        // Recovery finds its way from there to `seq` if that message is still there, which `allow_eviction` sees to from now on; or if
+        // it is `seq` or a newer one already.
         map.durable().load(Ordering::Acquire) >= seq.get()
             && (persisted >= seq.get()
-                || map.oldest().load(Ordering::Acquire) <= persisted.saturating_add(1))
+                || map.oldest().load(Ordering::Acquire) <= first_kept(persisted))
+    }
+
+    /// True when header and index may stay behind: `persisted` is among the newer half of what is retained, so there is time for it to
+    /// move before an eviction would have to wait for that.
+    fn persisted_is_recent(&self) -> bool {
+        let map = self.map();
+        let persisted = map.persisted().load(Ordering::Acquire);
+        let oldest = map.oldest().load(Ordering::Acquire);
+        let retained = map.committed().load(Ordering::Acquire).saturating_sub(oldest);
+        persisted.checked_sub(oldest).is_some_and(|before| before >= retained / 2)
     }
 
     /// Returns once `seq`, which is committed and not above the flush target, survives a power loss.
@@ -63,7 +83,7 @@ impl Pool {
                 state => state?,
             }
             self.count_sync(&mut syncs)?;
-            self.sync_once(local, true, || self.is_safe(seq))?;
+            self.sync_once(local, Purpose::Flush, || self.is_safe(seq))?;
         }
         // What the words say is worth nothing once they are not the file's any more.
         if self.map().is_poisoned() {
@@ -87,9 +107,8 @@ impl Pool {
         .with_hint("find out which other program writes into the pool's file"))
     }
 
-    /// One sync of the file, unless `done` turns true while waiting for another's. With `company`, a moment after the sync before
-    /// for those who shared it; not under the writer lock, which they need.
-    fn sync_once(&self, local: &Local, company: bool, done: impl Fn() -> bool) -> Result<()> {
+    /// One sync, unless `done` turns true while waiting for another's.
+    fn sync_once(&self, local: &Local, purpose: Purpose, done: impl Fn() -> bool) -> Result<()> {
         // The handle's threads share a place, so the lock in the file does not keep them apart. Who holds the writer lock may
         // come here; nobody asks for it from here.
         let mut met = local.syncing();
@@ -100,6 +119,13 @@ impl Pool {
             Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
         let place = local.place.take(map, &local.file, self.0.options.patience)?;
         let since = Instant::now();
+        let company = purpose == Purpose::Flush;
+        let mut durable = map.durable().load(Ordering::Acquire);
+        // How many messages have become durable since it was asked last.
+        let mut newly_durable = || {
+            let before = std::mem::replace(&mut durable, map.durable().load(Ordering::Acquire));
+            durable.saturating_sub(before)
+        };
         let held = loop {
             while company
                 && let Some(left) = met.is_missed_for(map, !lock::has_sleepers(word))
@@ -118,13 +144,14 @@ impl Pool {
             let held = lock::acquire(word, &place, waiter, true, give_up);
             let held = held.map_err(|e| e.with_path(self.path()))?;
             if done() {
-                *met = Company::met(map, since, 0);
+                *met = Company::met(newly_durable(), since);
                 return Ok(());
             }
             if let Some(held) = held {
                 break held;
             }
-            *met = Company::met(map, since, 1);
+            // Its own is one more.
+            *met = Company::met(newly_durable().saturating_add(1), since);
         };
         failpoint::pass(Failpoint::SyncLockTaken);
         self.check_sync_failures()?;
@@ -133,7 +160,12 @@ impl Pool {
         // A writer stores the target before it commits: one killed in between leaves it one too high.
         let committed = map.committed().load(Ordering::Acquire);
         let covered = map.flush_target().load(Ordering::Acquire).min(committed);
-        if let Err(e) = self.sync_name_once(local).and_then(|()| files::sync_data(&local.file)) {
+        let all = purpose == Purpose::Eviction || !local.is_mapped || !self.persisted_is_recent();
+        let sync = || match all {
+            true => files::sync_data(&local.file),
+            false => map.sync_from(self.geometry().ring_offset),
+        };
+        if let Err(e) = self.sync_name_once(local).and_then(|()| sync()) {
             // The kernel reports a lost write once and then calls the page clean (fsync(2)): no later sync can be believed.
             map.sync_failures().fetch_add(1, Ordering::AcqRel);
             return Err(sync_failed(&e.to_string()).with_path(self.path()));
@@ -141,11 +173,13 @@ impl Pool {
         failpoint::pass(Failpoint::Synced);
         map.durable().fetch_max(covered, Ordering::AcqRel);
         failpoint::pass(Failpoint::DurableStored);
-        map.persisted().fetch_max(durable_before, Ordering::AcqRel);
+        if all {
+            map.persisted().fetch_max(durable_before, Ordering::AcqRel);
+        }
         failpoint::pass(Failpoint::PersistedStored);
         *met = match held.free() {
             0 => Company::default(),
-            _ => Company::met(map, since, 0),
+            _ => Company::met(newly_durable(), since),
         };
         Ok(())
     }
@@ -182,6 +216,12 @@ impl Pool {
     }
 }
 
+/// The oldest message that has to stay for recovery to find what was promised after `persisted`. The first of all is at the start of the
+/// ring, where it needs no index to be found.
+fn first_kept(persisted: u64) -> u64 {
+    persisted.max(1)
+}
+
 fn sync_failed(why: &str) -> Error {
     Error::new(
         ErrorKind::Io,
@@ -191,19 +231,23 @@ fn sync_failed(why: &str) -> Error {
 }
 
 /// Called under the writer lock before messages up to `last` are overwritten: while a promise newer than `persisted` is
-/// out, messages after `persisted` stay until the disk itself says that they are not needed.
+/// out, the message of that number and those after it stay until the disk itself says that they are not needed.
 pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()> {
     let map = pool.map();
     let mut syncs = 0;
     loop {
         let persisted = map.persisted().load(Ordering::Acquire);
-        let promised = map.flush_target().load(Ordering::Acquire) > persisted;
-        if !promised || last.get() <= persisted {
+        // A writer stores the target before it commits, and may have been killed in between.
+        let target = map.flush_target().load(Ordering::Acquire);
+        let promised = target.min(map.committed().load(Ordering::Acquire));
+        if promised <= persisted || last.get() < first_kept(persisted) {
             return Ok(());
         }
         pool.count_sync(&mut syncs)
             .and_then(|()| {
-                pool.sync_once(local, false, || map.persisted().load(Ordering::Acquire) > persisted)
+                pool.sync_once(local, Purpose::Eviction, || {
+                    map.persisted().load(Ordering::Acquire) > persisted
+                })
             })
             .map_err(|e| e.after("no room could be made, and nothing was appended"))?;
     }

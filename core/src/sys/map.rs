@@ -50,6 +50,18 @@ impl Map {
         }
     }
 
+    /// Makes what the file holds from the page of byte `at` on survive power loss, however it was written; what lies before may stay
+    /// behind. Of that, the kernel writes nothing, and no process has to ask it again for the right to write there.
+    pub(crate) fn sync_from(&self, at: u64) -> io::Result<()> {
+        let at = usize::try_from(at).map_err(io::Error::other)?;
+        #[cfg(test)]
+        if let Some(observer) = super::observed::observer() {
+            return observer.sync(at);
+        }
+        // msync(2) with MS_SYNC is an fdatasync(2) of a part of the file.
+        self.raw.flush_range(at, self.raw.len().saturating_sub(at))
+    }
+
     /// The word at byte `at`, which is a multiple of 8 inside the mapping.
     #[inline]
     pub(crate) fn word(&self, at: u64) -> &Word {

@@ -3,7 +3,6 @@
 //! in a normal build.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -90,9 +89,8 @@ pub(crate) trait Observer {
     /// A file was mapped.
     fn mapped(&self, _start: usize, _bytes: usize) {}
 
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
+    /// Syncs the file from the page of byte `from` on.
+    fn sync(&self, from: usize) -> io::Result<()>;
 
     /// Before what the kernel does for all processes: locks. False: this process is dead and does nothing any more.
     fn system_call(&self) -> bool {

@@ -22,22 +22,30 @@ impl Random {
     }
 }
 
+/// The header page, which a flush leaves behind.
+const HEADER_BYTES: usize = 4096;
+
 /// What the disk may hold of each sector: any version since the last sync.
 struct Disk {
     versions: Vec<Vec<u8>>,
+    /// The first that there may be of what is not the header.
+    flushed: usize,
 }
 
 impl Disk {
-    /// After an append that asked for a sync, or, when `before_writing`, made one to be allowed to evict: the disk holds what
-    /// memory held then, with the `durable` that the sync found, which is the `persisted` it left.
-    fn synced(held: &[u8], after: &[u8], before_writing: bool) -> Self {
-        let mut synced = held.to_vec();
+    /// After an append that asked for a sync.
+    fn flush(&mut self, after: &[u8]) {
+        self.versions.push(after.to_vec());
+        self.flushed = self.versions.len() - 1;
+    }
+
+    /// After an append before which `persisted` moved, for the sake of an eviction, or during which: the disk holds what memory held
+    /// before, with the `durable` that the sync found, which is the `persisted` it left.
+    fn sync(&mut self, before: &[u8], after: &[u8]) {
+        let mut synced = before.to_vec();
         synced[DURABLE].copy_from_slice(&after[PERSISTED]);
-        let mut versions = vec![synced];
-        if !before_writing {
-            versions.push(after.to_vec());
-        }
-        Self { versions }
+        self.versions = vec![synced];
+        self.flushed = 0;
     }
 
     fn image(&self, random: &mut Random, tearing: usize) -> Vec<u8> {
@@ -46,6 +54,9 @@ impl Disk {
         for at in (0..self.versions[0].len()).step_by(SECTOR) {
             if random.below(tearing) == 0 {
                 version = random.below(self.versions.len());
+            }
+            if at >= HEADER_BYTES && version < self.flushed {
+                version = self.flushed + random.below(self.versions.len() - self.flushed);
             }
             let end = (at + SECTOR).min(self.versions[0].len());
             image.extend_from_slice(&self.versions[version][at..end]);
@@ -102,21 +113,21 @@ fn power_losses(flush_every: u64, rounds: u64, max_len: usize, seed: u64) {
     let mut random = Random(seed);
     let mut promised = 0;
     let start = fs::read(&file).unwrap();
-    let mut disk = Disk { versions: vec![start] };
+    let mut disk = Disk { versions: vec![start], flushed: 0 };
     for n in 1..=rounds {
         let text = document(1, n, random.below(max_len));
         let before = fs::read(&file).unwrap();
-        if n % flush_every == 0 {
-            pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
+        let is_flushed = n % flush_every == 0;
+        let durability = if is_flushed { Durability::Flush } else { Durability::Fast };
+        pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
+        let after = fs::read(&file).unwrap();
+        if before[PERSISTED] != after[PERSISTED] {
+            disk.sync(&before, &after);
+        }
+        if is_flushed {
             promised = n;
-            let after = fs::read(&file).unwrap();
-            disk = Disk::synced(&after, &after, false);
+            disk.flush(&after);
         } else {
-            put(&pool, &text);
-            let after = fs::read(&file).unwrap();
-            if before[PERSISTED] != after[PERSISTED] {
-                disk = Disk::synced(&before, &after, true);
-            }
             disk.versions.push(after);
         }
         let bounds = pool.bounds().unwrap();

@@ -43,24 +43,27 @@ fn after_a_failed_sync_nobody_calls_anything_durable_until_the_pool_is_recovered
     drop(dir.pool("p", 64 * KIB));
     let mut writer = with_library("appender", &dir, "p", "FAIL_SYNCS_WHILE", &failing);
     assert_eq!(writer.hear(), "ready");
-    assert_eq!(writer.ask("flush"), "ok 1");
+    // From the third on they sync the ring alone.
+    for n in 1..=3 {
+        assert_eq!(writer.ask("flush"), format!("ok {n}"));
+    }
     fs::write(&failing, "").unwrap();
-    assert_eq!(writer.ask("fast"), "ok 2");
+    assert_eq!(writer.ask("fast"), "ok 4");
     let said = writer.ask("flush");
     assert!(said.starts_with("Io") && said.contains("may not survive a power loss"), "{said}");
-    assert_eq!(writer.ask("durable"), "ok 1");
+    assert_eq!(writer.ask("durable"), "ok 3");
     // The kernel reports a lost page once and calls it clean: that the next sync succeeds says nothing of it.
     fs::remove_file(&failing).unwrap();
     let said = writer.ask("flush");
     assert!(said.starts_with("Io") && said.contains("1 sync(s) failed before"), "{said}");
-    assert_eq!(writer.ask("durable"), "ok 1");
+    assert_eq!(writer.ask("durable"), "ok 3");
     // Nor do others believe it, in this process or another, or a handle that is opened later.
     let other = Pool::open(&dir.path("p")).unwrap();
     assert_eq!(other.flush().unwrap_err().kind(), ErrorKind::Io);
     let error = other.append(b"{}", NO_TAGS, Durability::Flush).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.hint().is_some());
-    assert_eq!(other.info().unwrap().durable, Seq::FIRST);
+    assert_eq!(other.info().unwrap().durable, Seq::new(3));
     // What does not ask for it goes on.
     let next = other.bounds().unwrap().newest.next();
     assert_eq!(put(&other, "{}").seq, next);

@@ -15,7 +15,10 @@ pub(super) enum Event {
     },
     /// A sync was asked for: what is stored by now is on the disk at its end.
     SyncBegins,
-    SyncEnds,
+    /// A sync of what lies from byte `from` on.
+    SyncEnds {
+        from: usize,
+    },
 }
 
 /// The states of a file from a moment when all of it was on the disk.
@@ -77,8 +80,10 @@ impl Trace {
                 }
                 Event::Store { .. } => {}
                 Event::SyncBegins => after = Some(fresh(&memory, time)),
-                Event::SyncEnds => {
-                    let next = after.take().expect("a sync ends that had begun");
+                Event::SyncEnds { from } => {
+                    let mut next = after.take().expect("a sync ends that had begun");
+                    // What was not synced is as old as it may be.
+                    next[..from / unit_bytes].clone_from_slice(&units[..from / unit_bytes]);
                     let units = std::mem::replace(&mut units, next);
                     segments.push(Segment { start, end: i, unit_bytes, units });
                     start = time;

@@ -1,13 +1,13 @@
 //! Records every store to the pool's file and every sync.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::disk::Event;
+use super::judge::PAGE;
 use crate::checks::places::Places;
 use crate::sys::observed::{Cell, Change, Observer, monotonic};
 
@@ -78,14 +78,14 @@ impl Observer for Recorder {
         Ok(before)
     }
 
-    fn sync(&self, _file: &File) -> io::Result<()> {
+    fn sync(&self, from: usize) -> io::Result<()> {
         self.events.borrow_mut().push(Event::SyncBegins);
         // The other process has its turn only once: it may come to a sync itself.
         let meanwhile = self.meanwhile.borrow_mut().take();
         if let Some(act) = meanwhile {
             act();
         }
-        self.events.borrow_mut().push(Event::SyncEnds);
+        self.events.borrow_mut().push(Event::SyncEnds { from: from / PAGE * PAGE });
         Ok(())
     }
 

@@ -49,6 +49,8 @@ fn every_page() -> UpTo {
 
 /// The smallest pool: the header page, and one with index and ring.
 const SMALLEST: u64 = 8192;
+/// A pool with a page of index in which there is nothing of the ring, so that a flush leaves it behind.
+const INDEX_APART: u64 = 81_920;
 
 fn unused() -> Start {
     Start::after("a new pool", SMALLEST, &[])
@@ -157,9 +159,22 @@ fn what_is_promised_of_a_ring_that_was_never_flushed_is_found_whatever_others_ap
     eprintln!("{:?}", judge.figures);
 }
 
+#[test]
+fn what_is_promised_is_found_though_its_part_of_the_index_stayed_behind() {
+    // The index has 128 messages in a sector: the last of the first one is promised, and of those after it one may be torn, and the next
+    // one whole and in the index.
+    let mut before = vec![Op::Fast(0); 124];
+    before.extend([Op::Flush(0); 2]);
+    let start = Start::after("a sector of index nearly full", INDEX_APART, &before);
+    let mut judge = Judge::new(500);
+    play(&start, &[Op::Flush(0), Op::Fast(900), Op::Fast(0)], &mut NearlyWhole, &mut judge);
+    eprintln!("{:?}", judge.figures);
+    assert!(judge.figures.images > 100);
+}
+
 /// A history of many operations, with power losses among them.
 fn long_history(random: &mut Random) -> (u64, Vec<Op>) {
-    let size = [SMALLEST, SMALLEST + 1000, 12_288, 20_000, 40_960][random.below(5)];
+    let size = [SMALLEST, SMALLEST + 1000, 12_288, 20_000, 40_960, INDEX_APART][random.below(6)];
     let longest = [100, 1000, size as usize / 4, size as usize / 2 - 400][random.below(4)];
     let flushes = [1, 4, 20][random.below(3)];
     let losses = [1, 10, 30][random.below(3)];

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame;
 use crate::format::header::{self, STATE_DELETED, StaticHeader};
 use crate::pool::live::{self, Tip};
-use crate::pool::ring::Ring;
+use crate::pool::ring::{Ring, Starts};
 use crate::pool::{lock, open, recover, resize};
 use crate::sys::files;
 use crate::sys::map::Map;
@@ -51,6 +51,8 @@ pub fn check(path: &Path) -> Result<Report> {
 
 struct Exam<'a> {
     ring: Ring<'a>,
+    /// Where messages start of which the index will know once the pool is recovered.
+    found: Starts,
     report: Report,
     words: TextWords,
     /// Nobody writes: the pool was not recovered since the last boot.
@@ -76,11 +78,12 @@ impl<'a> Exam<'a> {
         let boot_id = open::current_boot(path)?;
         let map = Map::new(file, header.geometry.size_bytes, false)
             .map_err(|e| Error::io("map the pool into memory", path, &e))?;
-        let ring = Ring { map: &map, geometry: &header.geometry };
+        let ring = Ring::new(&map, &header.geometry);
         report.ring_bytes = header.geometry.ring_bytes;
         let found = map.boot_id();
         let still = found != boot_id;
-        let mut exam = Exam { ring, report, words: TextWords::default(), still };
+        let mut exam =
+            Exam { ring, found: Starts::default(), report, words: TextWords::default(), still };
         exam.state(file);
         exam.locks();
         exam.reserved(&header.lineage);
@@ -198,7 +201,8 @@ impl<'a> Exam<'a> {
         let (mut first, mut before) = (None, None::<Whole>);
         let mut seq = bounds.oldest;
         while seq <= bounds.newest {
-            match frames::look(self.ring, seq, self.still, &mut self.words) {
+            let ring = Ring { found: Some(&self.found), ..self.ring };
+            match frames::look(ring, seq, self.still, &mut self.words) {
                 Look::Gone => {
                     // So is everything before what is retained now.
                     let oldest = Seq::new(self.ring.map.oldest().load(Ordering::Acquire));
@@ -360,6 +364,7 @@ impl<'a> Exam<'a> {
         let recovered = recover::survey(self.ring, boot_id);
         let bounds = recovered.bounds;
         self.report.bounds = Some(bounds);
+        self.found = recovered.found;
         self.frames(bounds);
         let (oldest, newest, durable) = (
             map.oldest().load(Ordering::Relaxed),

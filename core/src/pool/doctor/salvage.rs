@@ -197,7 +197,7 @@ impl Source {
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring { map: &self.map, geometry: &self.geometry }
+        Ring::new(&self.map, &self.geometry)
     }
 
     /// The same when writers may be at work: they can go around a small ring while it is read, and leave nothing of what was
