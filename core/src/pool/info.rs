@@ -80,7 +80,7 @@ impl Pool {
             Some(recovered) => Some(recovered.tip.tail),
             None => Tip::read(self.map(), bounds.newest).map(|tip| tip.tail),
         };
-        let start = self.ring().start_of(bounds.oldest).map_err(|e| e.with_path(self.path()))?;
+        let start = self.start_of(bounds.oldest)?;
         // No tip: two messages were committed since `bounds` was read, and any figure is as good as the last.
         let tail = tail.unwrap_or(start).min(self.geometry().ring_bytes - 1);
         Ok(self.ring().distance(start, tail))

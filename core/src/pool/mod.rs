@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::geometry::Geometry;
 use crate::format::header::{STATE_DELETED, STATE_RESIZED, StaticHeader};
 use crate::sys::map::Map;
-use crate::types::{Bounds, Timestamp};
+use crate::types::{Bounds, Seq, Timestamp};
 use local::{Local, PerProcess};
 use lock::Waiter;
 use recover::Recovered;
@@ -166,8 +166,17 @@ impl Pool {
     }
 
     fn ring(&self) -> Ring<'_> {
-        let found = self.frozen().map(|recovered| &recovered.found);
-        Ring { found, ..Ring::new(self.map(), self.geometry()) }
+        Ring { map: self.map(), geometry: self.geometry() }
+    }
+
+    /// Where message `seq` starts.
+    #[inline]
+    fn start_of(&self, seq: Seq) -> Result<u64> {
+        let start = match self.frozen() {
+            Some(recovered) => recovered.found.start_of(self.ring(), seq),
+            None => self.ring().start_of(seq),
+        };
+        start.map_err(|e| e.with_path(self.path()))
     }
 
     fn current_bounds(&self) -> Result<Bounds> {

@@ -121,7 +121,7 @@ impl OpenOptions {
         let boot_id = current_boot(path)?;
         let found = shared.map.boot_id();
         if found != boot_id {
-            let ring = super::Ring::new(&shared.map, &shared.header.geometry);
+            let ring = super::Ring { map: &shared.map, geometry: &shared.header.geometry };
             if self.read_only {
                 shared.frozen = Some(recover::survey(ring, found));
             } else {

@@ -34,8 +34,8 @@ impl Pool {
     /// As [`Pool::get`].
     pub fn get_into(&self, seq: Seq, message: &mut Message) -> Result<()> {
         self.check_state()?;
-        match self.read_into(seq, message)? {
-            Read::Whole(()) => Ok(()),
+        match self.read_into(seq, None, message)? {
+            Read::Whole(_) => Ok(()),
             Read::Gone => Err(self.not_retained(seq)),
         }
     }
@@ -50,23 +50,36 @@ impl Pool {
         error.with_seq(seq)
     }
 
-    /// Copies message `seq` and checks the copy.
-    pub(super) fn read_into(&self, seq: Seq, message: &mut Message) -> Result<Read<()>> {
+    /// Copies message `seq` and checks the copy. Who has just read the message before it knows its place, and needs no look at
+    /// the index. Gives back the place of the message after it.
+    #[inline]
+    pub(super) fn read_into(
+        &self,
+        seq: Seq,
+        place: Option<u64>,
+        message: &mut Message,
+    ) -> Result<Read<u64>> {
         let ring = self.ring();
         let mut at = 0;
-        let copied = self.while_retained(seq, |start| {
-            at = ring.file_offset(start);
+        let copied = self.while_retained(seq, place, |start| {
+            at = start;
             message.refill(|words| ring.read_frame(start, words))
         })?;
+        let at_offset = ring.file_offset(at);
         match copied {
             Read::Gone => Ok(Read::Gone),
             Read::Whole(true) => match message.check(seq) {
-                Ok(()) => Ok(Read::Whole(())),
-                Err(e) => Err(self.damaged(e, seq, at)),
+                Ok(()) => {
+                    let bytes = self.geometry().frame_bytes(message.payload_bytes());
+                    Ok(Read::Whole(ring.advance(at, bytes)))
+                }
+                Err(e) => Err(self.damaged(e, seq, at_offset)),
             },
-            Read::Whole(false) => {
-                Err(self.damaged(Error::corrupt(format!("message {seq} has no frame")), seq, at))
-            }
+            Read::Whole(false) => Err(self.damaged(
+                Error::corrupt(format!("message {seq} has no frame")),
+                seq,
+                at_offset,
+            )),
         }
     }
 
@@ -74,7 +87,7 @@ impl Pool {
     pub(super) fn read_header(&self, seq: Seq) -> Result<Read<FrameHeader>> {
         let ring = self.ring();
         let mut at = 0;
-        let header = self.while_retained(seq, |start| {
+        let header = self.while_retained(seq, None, |start| {
             at = ring.file_offset(start);
             ring.header_at(start)
         })?;
@@ -88,11 +101,17 @@ impl Pool {
     }
 
     /// Runs `copy` on the place of message `seq`, and tells whether the message was retained all the while.
-    fn while_retained<T>(&self, seq: Seq, copy: impl FnOnce(u64) -> T) -> Result<Read<T>> {
+    #[inline]
+    fn while_retained<T>(
+        &self,
+        seq: Seq,
+        place: Option<u64>,
+        copy: impl FnOnce(u64) -> T,
+    ) -> Result<Read<T>> {
         if !self.retains(seq) {
             return self.gone();
         }
-        let start = self.ring().start_of(seq);
+        let start = place.map_or_else(|| self.start_of(seq), Ok);
         let copied = start.map(copy);
         // Pairs with the release fence in `Writer::put`: if anything that was read above had been overwritten for a later
         // message, then the `oldest` stored before that is seen here.
@@ -107,7 +126,7 @@ impl Pool {
         if self.map().is_poisoned() {
             return Err(self.shrunk());
         }
-        Ok(Read::Whole(copied.map_err(|e| e.with_path(self.path()))?))
+        Ok(Read::Whole(copied?))
     }
 
     /// Zeros under a file that was cut say that no message is there.

@@ -49,7 +49,7 @@ impl Rebuild {
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring::new(&self.map, &self.header.geometry)
+        Ring { map: &self.map, geometry: &self.header.geometry }
     }
 
     pub(super) fn file(&self) -> &std::fs::File {

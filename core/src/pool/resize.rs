@@ -160,7 +160,7 @@ impl Pool {
         let Bounds { oldest, newest } = self.current_bounds()?;
         let mut words = TextWords::default();
         for seq in (oldest.get()..=newest.get()).rev().map(Seq::new) {
-            match frames::look(self.ring(), seq, false, &mut words) {
+            match frames::look(self.ring(), seq, &mut words) {
                 Look::Whole(whole) if new.push_older(words.words(), &whole.header, seq) => {}
                 // What is older is gone too.
                 Look::Whole(_) | Look::Gone => break,
@@ -175,7 +175,7 @@ impl Pool {
         let Some(have) = new.bounds() else { return Ok(self.current_bounds()?.is_empty()) };
         let mut words = TextWords::default();
         for seq in (have.newest.get() + 1..=self.current_bounds()?.newest.get()).map(Seq::new) {
-            match frames::look(self.ring(), seq, false, &mut words) {
+            match frames::look(self.ring(), seq, &mut words) {
                 Look::Whole(whole) if new.push_newer(words.words(), &whole.header) => {}
                 Look::Whole(_) | Look::Gone => return Ok(false),
                 Look::Damaged(finding) => return Err(self.not_whole(finding)),

@@ -14,49 +14,13 @@ use crate::types::Seq;
 pub(super) struct Ring<'a> {
     pub(super) map: &'a Map,
     pub(super) geometry: &'a Geometry,
-    /// Where messages start that the index may not know, for a reader that may not write into it.
-    pub(super) found: Option<&'a Starts>,
 }
 
-/// Where consecutive messages start: as many bytes for each as in the index.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Starts {
-    first: Seq,
-    units: Vec<u32>,
-}
-
-impl Starts {
-    /// None yet; the first one will be message `first`.
-    pub(super) fn from(first: Seq) -> Self {
-        Self { first, units: Vec::new() }
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.units.len() as u64
-    }
-
-    /// Adds the next message.
-    pub(super) fn push(&mut self, units: u32) {
-        self.units.push(units);
-    }
-
-    fn get(&self, seq: Seq) -> Option<u32> {
-        let after = seq.get().checked_sub(self.first.get())?;
-        self.units.get(usize::try_from(after).ok()?).copied()
-    }
-}
-
-impl<'a> Ring<'a> {
-    /// With nothing but what the index knows.
-    pub(super) fn new(map: &'a Map, geometry: &'a Geometry) -> Self {
-        Self { map, geometry, found: None }
-    }
-
+impl Ring<'_> {
     /// Where the index says that message `seq` starts.
+    #[inline]
     pub(super) fn start_of(&self, seq: Seq) -> Result<u64> {
-        let found = self.found.and_then(|found| found.get(seq));
-        let units =
-            found.unwrap_or_else(|| self.map.slot(self.geometry, seq).load(Ordering::Relaxed));
+        let units = self.map.slot(self.geometry, seq).load(Ordering::Relaxed);
         let start = u64::from(units) * self.geometry.unit;
         if start < self.geometry.ring_bytes {
             Ok(start)
@@ -169,5 +133,37 @@ impl<'a> Ring<'a> {
     fn header_of(&self, words: &[u64]) -> Option<FrameHeader> {
         let header = frame::decode(words.first_chunk()?)?;
         (u64::from(header.payload_len) <= self.geometry.max_payload()).then_some(header)
+    }
+}
+
+/// Where consecutive messages start that the index may not know; as many bytes for each as there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Starts {
+    first: Seq,
+    units: Vec<u32>,
+}
+
+impl Starts {
+    /// None yet; the first one will be message `first`.
+    pub(super) fn from(first: Seq) -> Self {
+        Self { first, units: Vec::new() }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.units.len() as u64
+    }
+
+    /// Adds the next message.
+    pub(super) fn push(&mut self, units: u32) {
+        self.units.push(units);
+    }
+
+    /// Where message `seq` starts: if it is not one of these, where the index says.
+    pub(super) fn start_of(&self, ring: Ring<'_>, seq: Seq) -> Result<u64> {
+        let after = seq.get().checked_sub(self.first.get()).and_then(|n| usize::try_from(n).ok());
+        match after.and_then(|after| self.units.get(after)) {
+            Some(units) => Ok(u64::from(*units) * ring.geometry.unit),
+            None => ring.start_of(seq),
+        }
     }
 }

@@ -40,6 +40,8 @@ pub struct TailOptions {
 pub struct Tail {
     pool: Pool,
     next: Seq,
+    /// Where the next message starts, behind the one that was read last.
+    place: Option<u64>,
     left: Option<u64>,
     tags: Vec<String>,
     gap: GapPolicy,
@@ -68,7 +70,8 @@ impl Pool {
             _ => self.bounds()?.oldest,
         };
         let TailOptions { max, tags, gap, spin, .. } = options;
-        Ok(Tail { pool: self.clone(), next, left: max, tags, gap, spin, dropped: 0, ended: false })
+        let pool = self.clone();
+        Ok(Tail { pool, next, place: None, left: max, tags, gap, spin, dropped: 0, ended: false })
     }
 }
 
@@ -94,9 +97,9 @@ impl Tail {
         // Not further than this: a writer of messages without the tags can't keep the call for ever.
         let newest = self.pool.current_bounds()?.newest;
         while self.next <= newest {
-            match self.pool.read_into(self.next, message)? {
-                Read::Whole(()) => {
-                    self.next = self.next.next();
+            match self.pool.read_into(self.next, self.place, message)? {
+                Read::Whole(place) => {
+                    self.go_past(place);
                     if message.has_tags(&self.tags) {
                         self.left = self.left.map(|n| n.saturating_sub(1));
                         return Ok(true);
@@ -121,9 +124,9 @@ impl Tail {
         let end = out.len().saturating_add(room);
         let (mut message, mut count) = (Message::default(), 0);
         while self.next <= newest && !self.is_done() {
-            match self.pool.read_into(self.next, &mut message) {
-                Ok(Read::Whole(())) if !message.has_tags(&self.tags) => {}
-                Ok(Read::Whole(())) => {
+            match self.pool.read_into(self.next, self.place, &mut message) {
+                Ok(Read::Whole(place)) if !message.has_tags(&self.tags) => self.go_past(place),
+                Ok(Read::Whole(place)) => {
                     let before = out.len();
                     message.write_line_bytes(out);
                     if count > 0 && out.len() > end {
@@ -132,26 +135,32 @@ impl Tail {
                     }
                     count += 1;
                     self.left = self.left.map(|n| n.saturating_sub(1));
+                    self.go_past(place);
                     if out.len() >= end {
-                        self.next = self.next.next();
                         break;
                     }
                 }
                 // What comes before it is delivered first.
                 Ok(Read::Gone) | Err(_) if count > 0 => break,
-                Ok(Read::Gone) if self.go_on()? => continue,
+                Ok(Read::Gone) if self.go_on()? => {}
                 Ok(Read::Gone) => break,
                 Err(error) => return Err(error),
             }
-            self.next = self.next.next();
         }
         Ok(count)
+    }
+
+    /// Goes on to the message behind the one that was read.
+    fn go_past(&mut self, place: u64) {
+        self.next = self.next.next();
+        self.place = Some(place);
     }
 
     /// Goes on in the new file of a pool that was resized.
     fn keep_up(&mut self) -> Result<()> {
         if let Err(e) = self.pool.check_state() {
             self.pool = self.pool.in_new_file().ok_or(e)??;
+            self.place = None;
         }
         Ok(())
     }
@@ -222,6 +231,7 @@ impl Tail {
         let first_missing = self.next;
         self.dropped += oldest.get() - first_missing.get();
         self.next = oldest;
+        self.place = None;
         if self.gap == GapPolicy::Continue {
             return Ok(());
         }

@@ -1,8 +1,9 @@
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, ErrorKind, GapPolicy, Pool, Seq, TailOptions};
 
-use crate::support::{Dir, KIB, child, put};
+use crate::support::{Dir, KIB, check_document, child, document, put};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(20));
 
@@ -255,4 +256,23 @@ fn a_reader_that_spins_gets_what_comes_and_sleeps_when_nothing_does() {
         last.spin(Seq::new(9), Duration::from_secs(60)).unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+#[test]
+fn a_tail_goes_from_each_message_to_the_one_behind_it_without_the_index() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 64 * KIB);
+    (1..=5).for_each(|n| {
+        put(&pool, &document(1, n, 100));
+    });
+    let mut tail = pool.tail(TailOptions::default()).unwrap();
+    let first = tail.try_next().unwrap().unwrap();
+    assert_eq!(check_document(first.data()), (1, 1));
+    // Slot n is that of message n: those after the first say something else.
+    pool.file().write_all_at(&[0xff; 4 * 4], 4096 + 4 * 2).unwrap();
+    for n in 2..=5 {
+        assert_eq!(pool.get(Seq::new(n)).unwrap_err().kind(), ErrorKind::Corrupt);
+        let message = tail.try_next().unwrap().unwrap();
+        assert_eq!(check_document(message.data()), (1, n));
+    }
 }

@@ -78,7 +78,7 @@ impl<'a> Exam<'a> {
         let boot_id = open::current_boot(path)?;
         let map = Map::new(file, header.geometry.size_bytes, false)
             .map_err(|e| Error::io("map the pool into memory", path, &e))?;
-        let ring = Ring::new(&map, &header.geometry);
+        let ring = Ring { map: &map, geometry: &header.geometry };
         report.ring_bytes = header.geometry.ring_bytes;
         let found = map.boot_id();
         let still = found != boot_id;
@@ -201,8 +201,8 @@ impl<'a> Exam<'a> {
         let (mut first, mut before) = (None, None::<Whole>);
         let mut seq = bounds.oldest;
         while seq <= bounds.newest {
-            let ring = Ring { found: Some(&self.found), ..self.ring };
-            match frames::look(ring, seq, self.still, &mut self.words) {
+            let start = self.found.start_of(self.ring, seq);
+            match frames::look_at(self.ring, seq, start, self.still, &mut self.words) {
                 Look::Gone => {
                     // So is everything before what is retained now.
                     let oldest = Seq::new(self.ring.map.oldest().load(Ordering::Acquire));

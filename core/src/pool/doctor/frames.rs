@@ -3,6 +3,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::report::Finding;
+use crate::error::Error;
 use crate::format::frame::{self, FrameHeader};
 use crate::json::Document;
 use crate::pool::ring::Ring;
@@ -29,12 +30,23 @@ pub(in crate::pool) enum Look {
     Damaged(Finding),
 }
 
-/// Looks at message `seq` where the index says it is, as a reader does: whatever is overtaken meanwhile is gone, not damaged.
-/// `words` gets the frame. Nothing is overtaken when `still`.
-pub(in crate::pool) fn look(ring: Ring<'_>, seq: Seq, still: bool, words: &mut TextWords) -> Look {
-    // Loaded with the frame; both may be of a later message, which the second look finds out.
+/// Looks at message `seq` where the index says it is, in a pool that may be in use.
+pub(in crate::pool) fn look(ring: Ring<'_>, seq: Seq, words: &mut TextWords) -> Look {
+    look_at(ring, seq, ring.start_of(seq), false, words)
+}
+
+/// Looks at message `seq`, as a reader does: whatever is overtaken meanwhile is gone, not damaged. `words` gets the frame. Nothing is
+/// overtaken when `still`.
+pub(in crate::pool) fn look_at(
+    ring: Ring<'_>,
+    seq: Seq,
+    start: Result<u64, Error>,
+    still: bool,
+    words: &mut TextWords,
+) -> Look {
+    // Place and frame may be of a later message, which the second look finds out.
     let slot_at = ring.geometry.slots_offset + seq.get() % ring.geometry.slots * 4;
-    let found = match ring.start_of(seq) {
+    let found = match start {
         Ok(start) => at(ring, seq, start, words),
         Err(e) => Err(Finding::damage("index", e.message()).of(seq).at(slot_at)),
     };

@@ -197,7 +197,7 @@ impl Source {
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring::new(&self.map, &self.geometry)
+        Ring { map: &self.map, geometry: &self.geometry }
     }
 
     /// The same when writers may be at work: they can go around a small ring while it is read, and leave nothing of what was
@@ -280,7 +280,7 @@ impl Source {
         }
         // The tip has the checksum of its message. If that is the one that is damaged, its end tells, or the message before it.
         let mut words = TextWords::default();
-        let known = match frames::look(self.ring(), tip.seq, false, &mut words) {
+        let known = match frames::look(self.ring(), tip.seq, &mut words) {
             Look::Whole(whole) => whole.header.crc == tip.link && whole.end == tip.tail,
             Look::Gone => true,
             Look::Damaged(_) => self.geometry.is_place(tip.tail),
@@ -295,7 +295,7 @@ impl Source {
         let mut ended_early = false;
         saved.newest = Some(bounds.newest);
         for seq in (bounds.oldest.get()..=bounds.newest.get()).rev().map(Seq::new) {
-            match frames::look(self.ring(), seq, false, &mut words) {
+            match frames::look(self.ring(), seq, &mut words) {
                 // It is being evicted, and so is everything before it.
                 Look::Gone => ended_early = true,
                 Look::Whole(whole) if frames::content(self.ring(), &whole, &words).is_none() => {
