@@ -54,6 +54,15 @@ impl Shared {
         unsafe { self.start.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
+    /// Syncs what is in the file from byte `at` on, which is at the start of a page.
+    pub(crate) fn sync_from(&self, at: usize) {
+        assert!(at < self.len);
+        // SAFETY: inside the mapping, as just checked.
+        let result =
+            unsafe { libc::msync(self.start.add(at).cast(), self.len - at, libc::MS_SYNC) };
+        assert_eq!(result, 0);
+    }
+
     /// The word at byte `at`.
     pub(crate) fn word_at(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8) && at + 8 <= self.len);

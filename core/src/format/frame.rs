@@ -23,6 +23,8 @@ pub(crate) const HEADER_WORDS: usize = 5;
 pub(crate) const FIRST_WORDS: usize = 8;
 /// Bytes of payload in them.
 pub(crate) const FIRST_PAYLOAD: usize = FIRST_WORDS * 8 - HEADER_BYTES as usize;
+/// Offset of the word with the seq.
+pub(crate) const SEQ_AT: u64 = 8;
 const SEQ_MASK: u64 = (1 << 56) - 1;
 
 /// The fields of a frame, taken apart.

@@ -29,12 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// The least time given to another process' recovery, which reads the whole ring.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss; a forged
-/// file can't keep the scan busy.
+/// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss.
 const MAX_PROBES: u64 = 1 << 22;
-
-/// A slot of no message: no ring has so many units.
-const NOWHERE: u32 = u32::MAX;
 
 /// What a scan of a pool found.
 #[derive(Clone, Debug)]
@@ -43,7 +39,7 @@ pub(super) struct Recovered {
     pub(super) tip: Tip,
     /// The boot's id in the header when the scan was made.
     pub(super) boot_id: [u8; 16],
-    /// Where the anchor starts and what comes after it, which the index may not know.
+    /// Where messages start of which the index says something else.
     pub(super) found: Starts,
 }
 
@@ -100,8 +96,8 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     }
     failpoint::pass(Failpoint::RecoveryLocked);
     let recovered = Scan::new(ring, map.boot_id()).run();
-    ring.set_starts(&recovered.found);
-    forget_others(ring, recovered.bounds);
+    recovered.found.store(ring);
+    forget_later(ring, file, recovered.bounds, recovered.tip.tail);
     failpoint::pass(Failpoint::IndexStored);
     // The index first: the words below rely on it, and a second power loss may come at any time.
     files::sync_data(file).map_err(fail)?;
@@ -134,20 +130,32 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     Ok(())
 }
 
-/// Leaves in the index nothing but the run that is kept: what it gave up must not be found by the next recovery, when other
-/// messages of the same numbers were appended since.
-fn forget_others(ring: Ring<'_>, kept: Bounds) {
-    let slots = ring.geometry.slots;
-    // A slot that was never used holds a zero, like that of a message at the start of the ring.
-    let at_zero = ring.header_at(0).map_or(0, |header| header.seq.get() % slots);
-    let first = kept.oldest.get() % slots;
-    for index in 0..slots {
-        let is_kept = (index + slots - first) % slots < kept.count();
-        if !is_kept
-            && (ring.map.slot_at(ring.geometry, index).load(Ordering::Relaxed) != 0
-                || index == at_zero)
-        {
-            ring.map.slot_at(ring.geometry, index).store(NOWHERE, Ordering::Relaxed);
+/// Takes their numbers from the frames that come after the run that is kept: another message will have the number of each, perhaps in the
+/// same place, and if that does not reach the disk before the next power loss, this one must not be found.
+///
+/// All that has a header is meant, whole or not: what is missing of it may be what the other one writes.
+fn forget_later(ring: Ring<'_>, file: &File, kept: Bounds, tail: u64) {
+    let Ring { map, geometry } = ring;
+    let mut room = geometry.ring_bytes;
+    if !kept.is_empty() {
+        // It is in the index by now.
+        room -= ring.start_of(kept.oldest).map_or(room, |start| ring.distance(start, tail));
+    }
+    // The last place that a whole header has before the run.
+    room = (room + geometry.unit).saturating_sub(8 * frame::HEADER_WORDS as u64);
+    let before_end = (geometry.ring_bytes - tail).min(room);
+    for (start, bytes) in [(tail, before_end), (0, room - before_end)] {
+        let at = ring.file_offset(start);
+        for data in files::data(file, at..at + bytes) {
+            let first = (data.start - at).next_multiple_of(geometry.unit);
+            for place in (start + first..start + (data.end - at)).step_by(geometry.unit as usize) {
+                let seq = ring.file_offset(ring.advance(place, frame::SEQ_AT));
+                let is_later = map.word(seq).load(Ordering::Relaxed) > kept.newest.get()
+                    && ring.header_at(place).is_some_and(|header| header.seq > kept.newest);
+                if is_later {
+                    map.word(seq).store(0, Ordering::Relaxed);
+                }
+            }
         }
     }
 }
@@ -166,7 +174,7 @@ struct Found {
 struct Run {
     anchor: Found,
     last: Found,
-    /// Where they start.
+    /// Where those start of which the index says something else.
     found: Starts,
     /// Of the ring, all together.
     bytes: u64,
@@ -195,15 +203,17 @@ impl<'a> Scan<'a> {
         let oldest_said = word(map.oldest()).max(Seq::FIRST);
         let said = durable.max(committed);
         let promised = self.promised(word(map.persisted()), durable);
-        let run = promised.or_else(|| self.newest(committed)).or_else(|| {
-            // What is whole and follows the last message is never given up: the next recovery might take it for another message of the
-            // same number.
-            self.beginning(said.next()).map(|anchor| self.run_from(anchor))
-        });
-        let Some(Run { anchor: mut first, last, found, bytes: mut total }) = run else {
+        let Some(run) = promised.or_else(|| self.newest(committed)) else {
             return self.nothing(said);
         };
-        let mut count = found.count();
+        let Run { anchor: mut first, last, mut found, bytes: mut total } = run;
+        let mut oldest = first.header.seq;
+        let mut count = last.header.seq.get() - oldest.get() + 1;
+        if count > geometry.slots {
+            // The oldest were evicted for want of slots, and nothing overwrote them.
+            oldest = Seq::new(last.header.seq.get() + 1 - geometry.slots);
+            found.forget_before(oldest);
+        }
         while count < geometry.slots && first.header.seq > oldest_said {
             let Some(before) = self.indexed(first.header.seq.prev()) else { break };
             if before.end != first.start
@@ -214,6 +224,7 @@ impl<'a> Scan<'a> {
             }
             total += before.bytes;
             count += 1;
+            oldest = before.header.seq;
             first = before;
         }
         let log_low = last.header.log_before.wrapping_add(last.line_len);
@@ -224,7 +235,7 @@ impl<'a> Scan<'a> {
             log_end: near(self.log_reference(), log_low),
             link: last.header.crc,
         };
-        let bounds = Bounds { oldest: first.header.seq, newest: last.header.seq };
+        let bounds = Bounds { oldest, newest: last.header.seq };
         Recovered { bounds, tip, boot_id: self.boot_id, found }
     }
 
@@ -235,10 +246,11 @@ impl<'a> Scan<'a> {
     /// be older than that `persisted`, and newer than that sync: so the message is one of those from its `persisted` up to its `durable`,
     /// and all up to `durable` follow it. One before it that they follow too is as good.
     fn promised(&mut self, persisted: Seq, durable: Seq) -> Option<Run> {
-        // There are no more messages than slots.
+        // No more messages than there are slots are retained.
         let lowest = durable.get().saturating_sub(self.ring.geometry.slots - 1);
         let mut seq = persisted.max(Seq::new(lowest)).max(Seq::FIRST);
-        while seq <= durable {
+        // The first of all is kept from before the first `durable` is stored.
+        while seq <= durable.max(Seq::FIRST) {
             let mut anchor = self.indexed(seq);
             if anchor.is_none() && seq == Seq::FIRST {
                 anchor = self.beginning(seq);
@@ -273,16 +285,14 @@ impl<'a> Scan<'a> {
     /// What follows without a gap, as far as there is room in the ring.
     fn run_from(&mut self, anchor: Found) -> Run {
         let geometry = *self.ring.geometry;
-        let mut found = Starts::from(anchor.header.seq);
-        found.push(geometry.units(anchor.start));
-        let mut run = Run { anchor, last: anchor, found, bytes: anchor.bytes };
-        while run.found.count() < geometry.slots
-            && run.last.header.seq.next() < MAX_SEQ
+        let mut run = Run { anchor, last: anchor, found: Starts::default(), bytes: anchor.bytes };
+        run.found.add(self.ring, anchor.header.seq, anchor.start);
+        while run.last.header.seq.next() < MAX_SEQ
             && let Some(next) = self.frame(run.last.header.seq.next(), run.last.end)
             && next.header.link == run.last.header.crc
             && run.bytes + next.bytes <= geometry.ring_bytes
         {
-            run.found.push(geometry.units(next.start));
+            run.found.add(self.ring, next.header.seq, next.start);
             run.bytes += next.bytes;
             run.last = next;
         }

@@ -31,13 +31,6 @@ impl Ring<'_> {
         }
     }
 
-    /// Notes in the index where these messages start.
-    pub(super) fn set_starts(&self, found: &Starts) {
-        for (seq, units) in (found.first.get()..).zip(&found.units) {
-            self.map.slot(self.geometry, Seq::new(seq)).store(*units, Ordering::Relaxed);
-        }
-    }
-
     /// Notes in the index where message `seq` starts.
     pub(super) fn set_start(&self, seq: Seq, start: u64) {
         self.map.slot(self.geometry, seq).store(self.geometry.units(start), Ordering::Relaxed);
@@ -136,34 +129,33 @@ impl Ring<'_> {
     }
 }
 
-/// Where consecutive messages start that the index may not know; as many bytes for each as there.
+/// Where messages start of which the index says something else.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Starts {
-    first: Seq,
-    units: Vec<u32>,
-}
+pub(super) struct Starts(Vec<(Seq, u64)>);
 
 impl Starts {
-    /// None yet; the first one will be message `first`.
-    pub(super) fn from(first: Seq) -> Self {
-        Self { first, units: Vec::new() }
+    /// Adds a message newer than all that were added, unless the index knows it.
+    pub(super) fn add(&mut self, ring: Ring<'_>, seq: Seq, start: u64) {
+        if !ring.start_of(seq).is_ok_and(|known| known == start) {
+            self.0.push((seq, start));
+        }
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.units.len() as u64
-    }
-
-    /// Adds the next message.
-    pub(super) fn push(&mut self, units: u32) {
-        self.units.push(units);
+    /// Forgets the messages before `oldest`.
+    pub(super) fn forget_before(&mut self, oldest: Seq) {
+        self.0.retain(|(seq, _)| *seq >= oldest);
     }
 
     /// Where message `seq` starts: if it is not one of these, where the index says.
     pub(super) fn start_of(&self, ring: Ring<'_>, seq: Seq) -> Result<u64> {
-        let after = seq.get().checked_sub(self.first.get()).and_then(|n| usize::try_from(n).ok());
-        match after.and_then(|after| self.units.get(after)) {
-            Some(units) => Ok(u64::from(*units) * ring.geometry.unit),
-            None => ring.start_of(seq),
+        match self.0.binary_search_by_key(&seq, |(seq, _)| *seq) {
+            Ok(found) => self.0.get(found).map_or_else(|| ring.start_of(seq), |(_, s)| Ok(*s)),
+            Err(_) => ring.start_of(seq),
         }
+    }
+
+    /// Notes in the index where these messages start.
+    pub(super) fn store(&self, ring: Ring<'_>) {
+        self.0.iter().for_each(|(seq, start)| ring.set_start(*seq, *start));
     }
 }

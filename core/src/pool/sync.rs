@@ -155,7 +155,9 @@ impl Pool {
         };
         failpoint::pass(Failpoint::SyncLockTaken);
         self.check_sync_failures()?;
-        self.let_others_append();
+        if purpose == Purpose::Flush {
+            self.let_others_append();
+        }
         let durable_before = map.durable().load(Ordering::Acquire);
         // A writer stores the target before it commits: one killed in between leaves it one too high.
         let committed = map.committed().load(Ordering::Acquire);

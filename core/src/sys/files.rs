@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -163,6 +164,32 @@ pub(crate) fn fill_holes(file: &File) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The parts of a range of the file in which something was written: all of it, where the file system can't tell (lseek(2)).
+pub(crate) fn data(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
+    let seek = |at: u64, whence| {
+        let at = libc::off_t::try_from(at).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open. Nothing uses the position that this changes.
+        let found = unsafe { libc::lseek(file.as_raw_fd(), at, whence) };
+        u64::try_from(found).map_err(|_| io::Error::last_os_error())
+    };
+    let mut parts = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let start = match seek(at, libc::SEEK_DATA) {
+            Ok(start) => start.max(at),
+            // Nothing but a hole up to the end.
+            Err(e) if e.raw_os_error() == Some(libc::ENXIO) => break,
+            Err(_) => at,
+        };
+        let end = seek(start, libc::SEEK_HOLE).ok().filter(|end| *end > start);
+        at = end.unwrap_or(range.end).min(range.end);
+        if start < at {
+            parts.push(start..at);
+        }
+    }
+    parts
 }
 
 /// The largest file that this process may make (RLIMIT_FSIZE, getrlimit(2)).
