@@ -1,6 +1,6 @@
 //! Recovery: what is kept of a pool that was last used during another boot of the machine.
 //!
-//! After a power loss the file holds, page by page, any state that memory had since the last sync. Frames tell for themselves
+//! After a power loss the file holds, sector by sector, any state that memory had since the last sync. Frames tell for themselves
 //! whether they are whole: by their checksum, their seq, and their link to the frame before. What is kept is the unbroken run
 //! of whole frames around the last message that is known to be durable; see `FORMAT.md` for why that run holds every
 //! message that `flush` had promised.
