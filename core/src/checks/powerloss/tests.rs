@@ -1,6 +1,7 @@
 //! Every short history, and long ones at random.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::disk::{SECTOR, Segment, Trace};
@@ -261,65 +262,62 @@ fn a_deletion_that_a_power_loss_undid_leaves_the_pool_as_it_was() {
     assert_eq!(reader.bounds().unwrap_err().kind(), crate::ErrorKind::NotFound);
 }
 
-#[test]
-fn a_message_that_one_recovery_gave_up_does_not_come_back_at_the_next() {
-    let dir = scratch_dir();
-    let path = dir.path().join("p.plasmite");
-    let pool = Pool::create(&path, SMALLEST).unwrap();
-    let put = |pool: &Pool, text: &str| {
-        pool.append::<&str>(text.as_bytes(), &[], Durability::Fast).unwrap().seq.get()
-    };
-    put(&pool, &crate::checks::document(1, 1, 1500));
-    let mut image = fs::read(&path).unwrap();
-    put(&pool, r#"{"life":1}"#);
+fn put_fast(pool: &Pool, text: &str) {
+    pool.append::<&str>(text.as_bytes(), &[], Durability::Fast).unwrap();
+}
+
+/// A life in which message 2 reached the disk whole, message 1 not, and of the header what it was before them, or between the two. The
+/// next one's pool, which has neither.
+fn recovered_without_the_first(path: &Path, header_between: bool) -> Pool {
+    let pool = Pool::create(path, SMALLEST).unwrap();
+    let mut image = fs::read(path).unwrap();
+    put_fast(&pool, &crate::checks::document(1, 1, 1500));
+    if header_between {
+        image = fs::read(path).unwrap();
+    }
+    put_fast(&pool, r#"{"life":1}"#);
     drop(pool);
-    // Of the second message everything reached the disk, of the first not all; the header is one from between the two.
-    image.splice(PAGE.., fs::read(&path).unwrap()[PAGE..].iter().copied());
+    image.splice(PAGE.., fs::read(path).unwrap()[PAGE..].iter().copied());
     image[PAGE + SECTOR..PAGE + 2 * SECTOR].fill(0);
-    fs::write(&path, after_restart(&image)).unwrap();
-    let pool = options().open(&path).unwrap();
+    fs::write(path, after_restart(&image)).unwrap();
+    let pool = options().open(path).unwrap();
     assert!(pool.bounds().unwrap().is_empty());
-    // The same number again; and this time only the header reaches the disk.
-    let mut image = fs::read(&path).unwrap();
-    assert_eq!(put(&pool, r#"{"life":2}"#), 2);
-    drop(pool);
-    image.splice(..PAGE, fs::read(&path).unwrap()[..PAGE].iter().copied());
-    fs::write(&path, after_restart(&image)).unwrap();
-    for pool in [Pool::open_read_only(&path).unwrap(), options().open(&path).unwrap()] {
+    pool
+}
+
+/// Of what was done since `image`, the first `bytes` of the file reach the disk, and nothing is found.
+fn nothing_is_found(path: &Path, mut image: Vec<u8>, bytes: usize) {
+    image.splice(..bytes, fs::read(path).unwrap()[..bytes].iter().copied());
+    fs::write(path, after_restart(&image)).unwrap();
+    for pool in [Pool::open_read_only(path).unwrap(), options().open(path).unwrap()] {
         assert!(pool.bounds().unwrap().is_empty(), "{:?}", pool.get(Seq::new(2)));
     }
 }
 
 #[test]
-fn a_message_that_one_recovery_gave_up_does_not_come_back_in_the_place_of_the_next_one_of_its_number()
- {
+fn a_message_that_one_recovery_gave_up_does_not_come_back_at_the_next() {
     let dir = scratch_dir();
     let path = dir.path().join("p.plasmite");
-    let put = |pool: &Pool, text: &str| {
-        pool.append::<&str>(text.as_bytes(), &[], Durability::Fast).unwrap().seq.get()
-    };
-    let pool = Pool::create(&path, SMALLEST).unwrap();
-    let mut image = fs::read(&path).unwrap();
-    put(&pool, &crate::checks::document(1, 1, 1500));
-    put(&pool, r#"{"life":1}"#);
+    let pool = recovered_without_the_first(&path, true);
+    let image = fs::read(&path).unwrap();
+    // Message 2 again; this time only the header reaches the disk.
+    put_fast(&pool, r#"{"life":2}"#);
+    assert_eq!(pool.bounds().unwrap().newest.get(), 2);
     drop(pool);
-    // Of the second message everything reached the disk, of the first not all; the header did not.
-    image.splice(PAGE.., fs::read(&path).unwrap()[PAGE..].iter().copied());
-    image[PAGE + SECTOR..PAGE + 2 * SECTOR].fill(0);
-    fs::write(&path, after_restart(&image)).unwrap();
-    let pool = options().open(&path).unwrap();
-    assert!(pool.bounds().unwrap().is_empty());
-    // The same numbers at the same places; and this time only header and index reach the disk.
-    let mut image = fs::read(&path).unwrap();
-    put(&pool, &crate::checks::document(2, 1, 1500));
-    put(&pool, r#"{"life":2}"#);
+    nothing_is_found(&path, image, PAGE);
+}
+
+#[test]
+fn a_message_that_was_given_up_does_not_come_back_in_the_place_of_the_next_one_of_its_number() {
+    let dir = scratch_dir();
+    let path = dir.path().join("p.plasmite");
+    let pool = recovered_without_the_first(&path, false);
+    let image = fs::read(&path).unwrap();
+    // Both again, at the same places; this time header and index reach the disk.
+    put_fast(&pool, &crate::checks::document(2, 1, 1500));
+    put_fast(&pool, r#"{"life":2}"#);
     drop(pool);
-    image.splice(..PAGE + SECTOR, fs::read(&path).unwrap()[..PAGE + SECTOR].iter().copied());
-    fs::write(&path, after_restart(&image)).unwrap();
-    for pool in [Pool::open_read_only(&path).unwrap(), options().open(&path).unwrap()] {
-        let text = pool.get(Seq::new(2)).map(|message| message.data().to_owned());
-        assert!(pool.bounds().unwrap().is_empty(), "{text:?}");
-    }
+    nothing_is_found(&path, image, PAGE + SECTOR);
 }
 
 #[test]
