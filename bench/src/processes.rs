@@ -19,8 +19,9 @@ const NO_TAGS: &[&str] = &[];
 pub(crate) fn child(role: &str, path: &str, count: &str) {
     let count: u64 = count.parse().unwrap();
     match role {
-        "append" => append(Path::new(path), count, Durability::Fast),
-        "flush" => append(Path::new(path), count, Durability::Flush),
+        "append" => append(Path::new(path), 1, count, Durability::Fast),
+        "flush" => append(Path::new(path), 1, count, Durability::Flush),
+        "flush-threads" => append(Path::new(path), GROUP, count, Durability::Flush),
         "group" => commit_together(Path::new(path), count),
         "mount" => mount::serve(Path::new(path)),
         "floor" => floor::serve(Path::new(path)),
@@ -61,20 +62,30 @@ pub(crate) fn wait_ready(child: &mut Child) {
     assert_eq!(&line, b"ready\n");
 }
 
-fn append(path: &Path, count: u64, durability: Durability) {
+/// Appends `count` messages by so many threads together.
+fn append(path: &Path, threads: u64, count: u64, durability: Durability) {
     let pool = Pool::open(path).unwrap();
     let text = dense(1024);
     // The first sync of a new file takes many times longer than all after it.
     pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
     ready();
-    for _ in 0..count {
-        pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
-    }
+    std::thread::scope(|scope| {
+        // The last one is this thread.
+        let some = || {
+            for _ in 0..count / threads {
+                pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
+            }
+        };
+        for _ in 1..threads {
+            scope.spawn(some);
+        }
+        some();
+    });
     // What the end of a process takes is none of an append's time.
     println!("{}", monotonic_ns());
 }
 
-/// How many processes commit together.
+/// How many processes, or threads, commit together.
 pub(crate) const GROUP: u64 = 16;
 /// The bytes of the file in which they do.
 const GROUP_BYTES: u64 = 1 << 20;

@@ -343,30 +343,35 @@ fn durable(bench: &mut Bench) {
         file.sync_data().unwrap();
     }
     bench.note("write 1 KiB and fdatasync", each(start, count), None, None);
-    let flush = |writers: u64, is_new: bool| {
+    let flush = |role: &str, processes: u64, count: u64, is_new: bool| {
         let path = dir.join("flush.plasmite");
         let pool = Pool::create(&path, 1 << 20).unwrap();
         while !is_new && pool.bounds().unwrap().oldest == Seq::FIRST {
             pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
         }
-        let ns = processes::writers("flush", &path, writers, count * writers);
+        let ns = processes::writers(role, &path, processes, count);
         Pool::delete(&path).unwrap();
         ns
     };
     // The file system notes of each page of a new file that it has been written, by a sync of its own.
-    bench.note("flush 1 KiB, new pool", flush(1, true), None, None);
+    bench.note("flush 1 KiB, new pool", flush("flush", 1, count, true), None, None);
     let one = "flush 1 KiB by 1 processes";
-    bench.note(one, flush(1, false), Some(("write 1 KiB and fdatasync", 1.2)), None);
-    let group = dir.join("group");
-    processes::group_file(&group);
-    let ns = processes::writers("group", &group, processes::GROUP, count * processes::GROUP);
-    bench.note("bare group commit of 16 processes", ns, Some((one, 0.125)), None);
     bench.note(
-        "flush 1 KiB by 16 processes",
-        flush(processes::GROUP, false),
-        Some((one, 0.125)),
+        one,
+        flush("flush", 1, count, false),
+        Some(("write 1 KiB and fdatasync", 1.2)),
         None,
     );
+    let group = dir.join("group");
+    processes::group_file(&group);
+    let many = count * processes::GROUP;
+    let limit = Some((one, 0.125));
+    let ns = processes::writers("group", &group, processes::GROUP, many);
+    bench.note("bare group commit of 16 processes", ns, limit, None);
+    let ns = flush("flush", processes::GROUP, many, false);
+    bench.note("flush 1 KiB by 16 processes", ns, limit, None);
+    let ns = flush("flush-threads", 1, many, false);
+    bench.note("flush 1 KiB by 16 threads", ns, limit, None);
 }
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.

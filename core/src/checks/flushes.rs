@@ -21,14 +21,18 @@ fn flush(world: &World, pool: &Pool) -> u64 {
     seq
 }
 
-/// So many processes that flush `each` messages at once.
-fn flush_together(writers: usize, each: usize, schedules: Bounded) -> usize {
+/// Processes, each of so many threads, that flush `each` messages at once.
+fn flush_together(threads: &'static [usize], each: usize, schedules: Bounded) -> usize {
     let start = Start::of(|_| ());
     explore(schedules, move || {
         let (world, _observing) = World::new(of_syncing, true);
         world.run(|| {
             let path = start.restore();
-            let handles: Vec<_> = (0..writers).map(|_| open(path)).collect();
+            let handles: Vec<_> = threads
+                .iter()
+                .flat_map(|threads| std::iter::repeat_n(open(path), *threads))
+                .collect();
+            let writers = handles.len();
             let tasks: Vec<_> = handles
                 .into_iter()
                 .map(|pool| {
@@ -47,8 +51,15 @@ fn flush_together(writers: usize, each: usize, schedules: Bounded) -> usize {
 
 #[test]
 fn what_is_acknowledged_is_safe_under_any_interleaving_of_those_who_flush() {
-    assert!(flush_together(2, 3, up_to(2)) > 100);
-    flush_together(3, 2, up_to(1));
+    assert!(flush_together(&[1, 1], 3, up_to(2)) > 100);
+    flush_together(&[1, 1, 1], 2, up_to(1));
+}
+
+#[test]
+fn what_is_acknowledged_is_safe_under_any_interleaving_of_threads_that_flush() {
+    assert!(flush_together(&[2], 3, up_to(2)) > 100);
+    assert!(flush_together(&[2, 1], 2, up_to(1)) > 100);
+    flush_together(&[3], 2, up_to(1));
 }
 
 /// One process dies before access number `n` of its flushes, another flushes meanwhile: it is not held up.

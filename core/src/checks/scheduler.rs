@@ -1,6 +1,7 @@
 //! Every schedule of a few tasks with at most so many preemptions (context bounding, as in CHESS): nearly all errors of
 //! interleaving show with two, and their number grows with the length of the tasks to the power of that, not beyond all bounds.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
@@ -16,6 +17,38 @@ pub(super) struct Bounded {
     choices: Choices,
     left: u32,
     begun: bool,
+    turns: Turns,
+}
+
+/// Who has to let whom go first, or those who look again and again would be all that ever runs: a task that has nothing to do
+/// twice, without another that could having run in between, waits for that one (the fair schedules of CHESS).
+#[derive(Debug, Default)]
+struct Turns {
+    /// For each task that had nothing to do once: who has run since.
+    since: HashMap<TaskId, HashSet<TaskId>>,
+    /// The first waits for the second.
+    waits: Vec<(TaskId, TaskId)>,
+}
+
+impl Turns {
+    /// `task` has nothing to do, and the others could run.
+    fn pass(&mut self, task: TaskId, others: &[TaskId]) {
+        if let Some(ran) = self.since.insert(task, HashSet::new()) {
+            let starved = others.iter().filter(|other| !ran.contains(other));
+            self.waits.extend(starved.map(|other| (task, *other)));
+        }
+    }
+
+    /// It is the turn of none of those who wait for another one of `tasks`.
+    fn retain(&self, tasks: &mut Vec<TaskId>) {
+        let all = tasks.clone();
+        tasks.retain(|task| !self.waits.iter().any(|(t, other)| t == task && all.contains(other)));
+    }
+
+    fn ran(&mut self, task: TaskId) {
+        self.waits.retain(|(_, other)| *other != task);
+        self.since.values_mut().for_each(|ran| _ = ran.insert(task));
+    }
 }
 
 impl Bounded {
@@ -77,6 +110,7 @@ impl Scheduler for Bounded {
         }
         self.choices.with(|walk| walk.depth = 0);
         self.left = self.preemptions.unwrap_or(u32::MAX);
+        self.turns = Turns::default();
         Some(Schedule::new(0))
     }
 
@@ -93,7 +127,9 @@ impl Scheduler for Bounded {
         let mut preempts = false;
         if let Some(at) = current.and_then(|id| tasks.iter().position(|t| *t == id)) {
             if is_yielding && tasks.len() > 1 {
-                tasks.remove(at);
+                let task = tasks.remove(at);
+                self.turns.pass(task, &tasks);
+                self.turns.retain(&mut tasks);
             } else {
                 tasks[..=at].rotate_right(1);
                 preempts = true;
@@ -106,7 +142,9 @@ impl Scheduler for Bounded {
         if preempts && chosen > 0 {
             self.left -= 1;
         }
-        tasks.get(chosen).copied()
+        let task = tasks.get(chosen).copied();
+        task.iter().for_each(|task| self.turns.ran(*task));
+        task
     }
 
     fn next_u64(&mut self) -> u64 {

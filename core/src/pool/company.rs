@@ -19,7 +19,7 @@ const MIN_WAIT: Duration = Duration::from_micros(20);
 const WORTH_IT: u64 = if cfg!(test) { 2 } else { 3 };
 
 /// What one process knows of those who shared its last sync.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Company {
     /// How many messages they wait for syncs with, when all are back, and by when they should be.
     expected: Option<(u64, Instant)>,

@@ -22,7 +22,9 @@ pub(super) struct Local {
     generation: u32,
     /// One thread of the process at a time asks for the writer lock.
     writing: Mutex<()>,
-    syncing: Mutex<Company>,
+    /// One thread of the process at a time asks for the sync lock: in the file they all have one place.
+    syncing: Mutex<()>,
+    company: Mutex<Company>,
     /// This handle has synced the directory that holds the file.
     pub(super) name_is_synced: AtomicBool,
 }
@@ -36,7 +38,8 @@ impl Local {
             place: OwnPlace::new(),
             generation: fork::generation(),
             writing: Mutex::new(()),
-            syncing: Mutex::default(),
+            syncing: Mutex::new(()),
+            company: Mutex::default(),
             name_is_synced: AtomicBool::new(false),
         }
     }
@@ -65,8 +68,22 @@ impl Local {
         }
     }
 
-    pub(super) fn syncing(&self) -> MutexGuard<'_, Company> {
-        word::lock(&self.syncing)
+    /// The right to ask for the sync lock, unless another thread has it.
+    pub(super) fn try_syncing(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.syncing.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// What this process knows of those who shared its last sync.
+    pub(super) fn company(&self) -> Company {
+        *word::lock(&self.company)
+    }
+
+    pub(super) fn set_company(&self, company: Company) {
+        *word::lock(&self.company) = company;
     }
 }
 

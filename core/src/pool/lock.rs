@@ -159,14 +159,28 @@ fn acquire_contended<'a>(
         if waiter.map.is_poisoned() {
             return Err(Error::corrupt("the file became shorter while it was in use"));
         }
-        let asleep = now | SLEEPERS;
-        if now == asleep
-            || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            let sleep = if since.elapsed() < GRACE { GRACE } else { SLEEP.min(waiter.patience) };
-            futex::wait_low(word, asleep as u32, sleep);
-        }
+        sleep(word, now, if since.elapsed() < GRACE { GRACE } else { SLEEP.min(waiter.patience) });
     }
+}
+
+/// Sleeps while the word is `now`, up to `limit`, and says in the word that somebody does.
+fn sleep(word: &Word, now: u64, limit: Duration) {
+    let asleep = now | SLEEPERS;
+    if now == asleep
+        || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        futex::wait_low(word, asleep as u32, limit);
+    }
+}
+
+/// Sleeps while another thread of the caller's holds the lock, or waits for it. False, at once: it is free.
+pub(super) fn sleep_while_held(word: &Word) -> bool {
+    let now = word.load(Ordering::Relaxed);
+    if now & HOLDER == 0 {
+        return false;
+    }
+    sleep(word, now, SLEEP);
+    true
 }
 
 /// Sleeps while nobody holds the lock, until somebody who did frees it, or up to about `limit`. False, at once: it is held.
@@ -178,12 +192,7 @@ pub(super) fn sleep_while_free(word: &Word, limit: Duration) -> bool {
     if now & HOLDER != 0 {
         return false;
     }
-    let asleep = now | SLEEPERS;
-    if now == asleep {
-        futex::wait_low(word, asleep as u32, limit.max(GRACE));
-    } else if word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        futex::wait_low(word, asleep as u32, limit);
-    }
+    sleep(word, now, if now & SLEEPERS != 0 { limit.max(GRACE) } else { limit });
     true
 }
 
@@ -207,15 +216,16 @@ fn exchange(word: &Word, now: u64, low: u64) -> bool {
 }
 
 impl Held<'_> {
-    /// Frees the lock; how many were woken.
-    pub(super) fn free(self) -> u32 {
+    /// Frees the lock; how many were woken, after `before_waking`.
+    pub(super) fn free(self, before_waking: impl FnOnce()) -> u32 {
         let this = ManuallyDrop::new(self);
-        this.let_go()
+        this.let_go(before_waking)
     }
 
     #[inline]
-    fn let_go(&self) -> u32 {
+    fn let_go(&self, before_waking: impl FnOnce()) -> u32 {
         let before = self.word.fetch_and(!LOW, Ordering::Release);
+        before_waking();
         if before & SLEEPERS == 0 { 0 } else { wake_sleepers(self.word, self.wake_all) }
     }
 }
@@ -223,7 +233,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.let_go();
+        self.let_go(|| ());
     }
 }
 

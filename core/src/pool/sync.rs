@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use std::time::Duration;
 use super::Pool;
 use super::company::Company;
 use super::local::Local;
-use super::lock::{self, Waiter};
+use super::lock::{self, Held, Waiter};
+use super::place::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::header::PERSISTED_SEQ_AT;
-use crate::sys::clock::Instant;
+use crate::sys::clock::{self, Instant};
 use crate::sys::files;
 use crate::types::Seq;
 
@@ -29,6 +31,8 @@ const MAX_YIELDS: u32 = 32;
 /// How many syncs of its own somebody makes for one message. The second one has stored all that is waited for: if that is not there
 /// after so many, someone else keeps writing into the header's words.
 const MAX_SYNCS: u32 = 8;
+/// How soon a thread looks again that meets another one of its handle on its way to the sync lock, or from there.
+const LOOK_AGAIN: Duration = Duration::from_micros(50);
 
 /// What a sync is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,49 +113,10 @@ impl Pool {
 
     /// One sync, unless `done` turns true while waiting for another's.
     fn sync_once(&self, local: &Local, purpose: Purpose, done: impl Fn() -> bool) -> Result<()> {
-        // The handle's threads share a place, so the lock in the file does not keep them apart. Who holds the writer lock may
-        // come here; nobody asks for it from here.
-        let mut met = local.syncing();
-        self.check_sync_failures()?;
         let map = self.map();
-        let word = map.sync_lock();
-        let waiter =
-            Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
-        let place = local.place.take(map, &local.file, self.0.options.patience)?;
         let since = Instant::now();
-        let company = purpose == Purpose::Flush;
-        let mut durable = map.durable().load(Ordering::Acquire);
-        // How many messages have become durable since it was asked last.
-        let mut newly_durable = || {
-            let before = std::mem::replace(&mut durable, map.durable().load(Ordering::Acquire));
-            durable.saturating_sub(before)
-        };
-        let held = loop {
-            while company
-                && let Some(left) = met.is_missed_for(map, !lock::has_sleepers(word))
-                && lock::sleep_while_free(word, left)
-                && !done()
-            {}
-            // Who comes too late for a sync is woken by its end together with those for whom it was.
-            let late = Cell::new(false);
-            let give_up = || match lock::is_free(word) {
-                true => done() || (company && late.get()),
-                false => {
-                    late.set(true);
-                    done()
-                }
-            };
-            let held = lock::acquire(word, &place, waiter, true, give_up);
-            let held = held.map_err(|e| e.with_path(self.path()))?;
-            if done() {
-                *met = Company::met(newly_durable(), since);
-                return Ok(());
-            }
-            if let Some(held) = held {
-                break held;
-            }
-            // Its own is one more.
-            *met = Company::met(newly_durable().saturating_add(1), since);
+        let Some((turn, _place, held)) = self.sync_lock(local, purpose, since, &done)? else {
+            return Ok(());
         };
         failpoint::pass(Failpoint::SyncLockTaken);
         self.check_sync_failures()?;
@@ -179,11 +144,71 @@ impl Pool {
             map.persisted().fetch_max(durable_before, Ordering::AcqRel);
         }
         failpoint::pass(Failpoint::PersistedStored);
-        *met = match held.free() {
+        // Those who are woken may want the lock at once.
+        let woken = held.free(|| drop(turn));
+        local.set_company(match woken {
             0 => Company::default(),
-            _ => Company::met(newly_durable(), since),
-        };
+            _ => Company::met(covered.saturating_sub(durable_before), since),
+        });
         Ok(())
+    }
+
+    /// The lock under which a sync is made, which no other thread of this handle then asks for; None once `done` is true. For a flush
+    /// it waits for company first: as long as those who shared this process' last sync stay away, but not for long.
+    ///
+    /// Who holds the writer lock may come here; nobody asks for it from here.
+    fn sync_lock<'a>(
+        &'a self,
+        local: &'a Local,
+        purpose: Purpose,
+        since: Instant,
+        done: impl Fn() -> bool,
+    ) -> Result<Option<(MutexGuard<'a, ()>, Place<'a>, Held<'a>)>> {
+        let map = self.map();
+        let word = map.sync_lock();
+        let waiter =
+            Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
+        let company = purpose == Purpose::Flush;
+        // Of its own: were another thread of the handle to put its time off, nobody would keep the time.
+        let mut met = local.company();
+        let mut durable = map.durable().load(Ordering::Acquire);
+        loop {
+            self.check_sync_failures()?;
+            while company
+                && let Some(left) = met.is_missed_for(map, !lock::has_sleepers(word))
+                && lock::sleep_while_free(word, left)
+                && !done()
+            {}
+            if let Some(turn) = local.try_syncing() {
+                // Who comes too late for a sync is woken by its end together with those for whom it was.
+                let late = Cell::new(false);
+                let give_up = || match lock::is_free(word) {
+                    true => done() || (company && late.get()),
+                    false => {
+                        late.set(true);
+                        done()
+                    }
+                };
+                let place = local.place.take(map, &local.file, self.0.options.patience)?;
+                let held = lock::acquire(word, &place, waiter, true, give_up);
+                if let Some(held) = held.map_err(|e| e.with_path(self.path()))?
+                    && !done()
+                {
+                    return Ok(Some((turn, place, held)));
+                }
+            } else if !lock::sleep_while_held(word) {
+                // The other thread is about to take it, or has just freed it.
+                clock::sleep(LOOK_AGAIN);
+            }
+            let before = std::mem::replace(&mut durable, map.durable().load(Ordering::Acquire));
+            let newly_durable = durable.saturating_sub(before);
+            if done() {
+                local.set_company(Company::met(newly_durable, since));
+                return Ok(None);
+            }
+            // Its own is one more.
+            met = Company::met(newly_durable.saturating_add(1), since);
+        }
     }
 
     /// Makes the pool's name survive power loss, once for each handle: who made the file, gave it another size or renamed it

@@ -21,6 +21,7 @@ fn child() {
         "stepper" => crate::crash::stepper(&pool, false),
         "stepper_with_heir" => crate::crash::stepper(&pool, true),
         "appender" => appender(&pool),
+        "flushing_threads" => flushing_threads(&pool),
         "creator" => creator(&pool),
         "deleter" => say(Pool::delete(&pool)),
         "sleeper" => sleeper(&pool),
@@ -123,6 +124,22 @@ fn appender(path: &std::path::Path) {
             other => panic!("no append {other}"),
         });
     }
+}
+
+/// Sixteen threads that flush twenty messages each, through one handle; says which message is durable then.
+fn flushing_threads(path: &std::path::Path) {
+    let pool = Pool::open(path).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let receipt = pool.append(b"{}", NO_TAGS, Durability::Flush).unwrap();
+                    assert!(pool.info().unwrap().durable >= receipt.seq);
+                }
+            });
+        }
+    });
+    say(pool.info().map(|info| info.durable.get()));
 }
 
 fn creator(path: &std::path::Path) {

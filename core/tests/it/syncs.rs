@@ -1,4 +1,4 @@
-//! Syncs that fail: after one nothing is called durable that may not be.
+//! Syncs that fail: after one nothing is called durable that may not be. And slow ones, which are shared.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -11,10 +11,10 @@ use crate::support::{
     Dir, KIB, NO_TAGS, Talk, check_document, child_command, document, is_root, put,
 };
 
-/// Builds the library that makes syncs fail.
-fn failing_syncs(dir: &Dir) -> PathBuf {
-    let library = dir.tmp.path().join("failing_syncs.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/failing_syncs.c");
+/// Builds the library that makes syncs fail, or slow.
+fn other_syncs(dir: &Dir) -> PathBuf {
+    let library = dir.tmp.path().join("other_syncs.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/other_syncs.c");
     let cc = Command::new("cc")
         .args(["-Wall", "-Werror", "-shared", "-fPIC", "-o"])
         .args([&library, &source])
@@ -26,7 +26,7 @@ fn failing_syncs(dir: &Dir) -> PathBuf {
 
 fn with_library(role: &str, dir: &Dir, pool: &str, key: &str, value: &Path) -> Talk {
     let mut command = child_command(&[], role, &dir.path(pool));
-    command.env("LD_PRELOAD", failing_syncs(dir)).env(key, value);
+    command.env("LD_PRELOAD", other_syncs(dir)).env(key, value);
     command.env("PATIENCE_MS", "2000").env("SIZE", (64 * KIB).to_string());
     Talk::start(command)
 }
@@ -112,6 +112,19 @@ fn a_recovery_whose_sync_fails_is_an_error_and_the_next_one_does_it_all_again() 
         }
         pool.append(b"{}", NO_TAGS, Durability::Flush).unwrap();
     }
+}
+
+#[test]
+fn threads_that_flush_through_one_handle_share_syncs() {
+    let dir = Dir::new();
+    let syncs = dir.tmp.path().join("syncs");
+    drop(dir.pool("p", 64 * KIB));
+    let mut threads = with_library("flushing_threads", &dir, "p", "SLOW_SYNCS", &syncs);
+    assert_eq!(threads.hear(), "ok 320");
+    // Whoever appends while a sync lasts shares the next one: of 16 threads all but one. 320 messages take 20 or 30 syncs so.
+    let count = fs::metadata(&syncs).unwrap().len();
+    eprintln!("{count} syncs");
+    assert!(count <= 80, "{count} syncs for 320 messages");
 }
 
 /// An ext4 on a loop device on a small file system in memory: its disk fails once that is full.

@@ -1,5 +1,6 @@
-/* Syncs that fail, for a process that loads this first (LD_PRELOAD): all of them while the file FAIL_SYNCS_WHILE exists, or
- * the one with the number FAIL_SYNC_NUMBER. */
+/* Syncs of another disk, for a process that loads this first (LD_PRELOAD). They fail: all of them while the file
+ * FAIL_SYNCS_WHILE exists, or the one with the number FAIL_SYNC_NUMBER. Or they are slow: each takes 5 ms more, and adds a
+ * byte to the file SLOW_SYNCS. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,7 +13,15 @@ static int fails(void)
 {
     static int count;
     const char *file = getenv("FAIL_SYNCS_WHILE"), *number = getenv("FAIL_SYNC_NUMBER");
+    const char *slow = getenv("SLOW_SYNCS");
     count++;
+    if (slow != NULL) {
+        int fd = open(slow, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, ".", 1) != 1)
+            abort();
+        close(fd);
+        usleep(5000);
+    }
     if ((file != NULL && access(file, F_OK) == 0) || (number != NULL && atoi(number) == count)) {
         errno = EIO;
         return 1;
