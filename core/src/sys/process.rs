@@ -1,7 +1,10 @@
 //! Who a process is, so that another process can tell whether it still lives (proc(5), namespaces(7)).
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
 use std::{fs, io};
+
+use super::fork;
 
 /// A process, as named inside its pid namespace during one boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,14 +17,21 @@ pub(crate) struct ProcessId {
 }
 
 impl ProcessId {
-    /// This process.
+    /// This process. A thread asks the kernel once, and again after a fork: nothing of this changes while a process lives.
     pub(crate) fn current() -> Self {
-        let pid = std::process::id();
-        Self {
-            pid,
-            pid_namespace: pid_namespace(),
-            start_time: Stat::of(pid).map_or(0, |s| s.start_time),
+        let generation = fork::generation();
+        // A thread that is ending has none.
+        let known = KNOWN.try_with(Cell::get).unwrap_or_default();
+        if let Some((of, id)) = known
+            && of == generation
+        {
+            return id;
         }
+        let pid = std::process::id();
+        let start_time = Stat::of(pid).map_or(0, |s| s.start_time);
+        let id = Self { pid, pid_namespace: pid_namespace(), start_time };
+        let _ending = KNOWN.try_with(|known| known.set(Some((generation, id))));
+        id
     }
 
     /// Its pid, as far as it says something here: that of another pid namespace is somebody else's number.
@@ -47,14 +57,24 @@ impl ProcessId {
     }
 }
 
-/// The id of this boot (random(4)).
+thread_local! {
+    /// This process, by the generation of forks that it is.
+    static KNOWN: Cell<Option<(u32, ProcessId)>> = const { Cell::new(None) };
+}
+
+/// The id of this boot (random(4)). A thread asks once, for a process does not outlive it.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
+    thread_local!(static KNOWN: Cell<Option<[u8; 16]>> = const { Cell::new(None) });
+    if let Some(id) = KNOWN.try_with(Cell::get).unwrap_or_default() {
+        return Ok(id);
+    }
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let mut id = [0; 16];
     let digits = text.bytes().filter_map(|b| char::from(b).to_digit(16));
     for (i, digit) in digits.take(32).enumerate() {
         id[i / 2] = id[i / 2] << 4 | digit as u8;
     }
+    let _ending = KNOWN.try_with(|known| known.set(Some(id)));
     Ok(id)
 }
 
