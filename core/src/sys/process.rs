@@ -20,9 +20,7 @@ impl ProcessId {
     /// This process. A thread asks the kernel once, and again after a fork: nothing of this changes while a process lives.
     pub(crate) fn current() -> Self {
         let generation = fork::generation();
-        // A thread that is ending has none.
-        let known = KNOWN.try_with(Cell::get).unwrap_or_default();
-        if let Some((of, id)) = known
+        if let Some((of, id)) = KNOWN.get()
             && of == generation
         {
             return id;
@@ -30,7 +28,7 @@ impl ProcessId {
         let pid = std::process::id();
         let start_time = Stat::of(pid).map_or(0, |s| s.start_time);
         let id = Self { pid, pid_namespace: pid_namespace(), start_time };
-        let _ending = KNOWN.try_with(|known| known.set(Some((generation, id))));
+        KNOWN.set(Some((generation, id)));
         id
     }
 
@@ -57,6 +55,7 @@ impl ProcessId {
     }
 }
 
+// What needs no destructor is there until the thread has ended: asking for it never panics.
 thread_local! {
     /// This process, by the generation of forks that it is.
     static KNOWN: Cell<Option<(u32, ProcessId)>> = const { Cell::new(None) };
@@ -65,7 +64,7 @@ thread_local! {
 /// The id of this boot (random(4)). A thread asks once, for a process does not outlive it.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     thread_local!(static KNOWN: Cell<Option<[u8; 16]>> = const { Cell::new(None) });
-    if let Some(id) = KNOWN.try_with(Cell::get).unwrap_or_default() {
+    if let Some(id) = KNOWN.get() {
         return Ok(id);
     }
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -74,7 +73,7 @@ pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     for (i, digit) in digits.take(32).enumerate() {
         id[i / 2] = id[i / 2] << 4 | digit as u8;
     }
-    let _ending = KNOWN.try_with(|known| known.set(Some(id)));
+    KNOWN.set(Some(id));
     Ok(id)
 }
 

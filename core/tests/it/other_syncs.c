@@ -9,19 +9,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+static void take_time(void)
+{
+    const char *slow = getenv("SLOW_SYNCS");
+    if (slow == NULL)
+        return;
+    int fd = open(slow, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, ".", 1) != 1)
+        abort();
+    close(fd);
+    usleep(5000);
+}
+
 static int fails(void)
 {
     static int count;
     const char *file = getenv("FAIL_SYNCS_WHILE"), *number = getenv("FAIL_SYNC_NUMBER");
-    const char *slow = getenv("SLOW_SYNCS");
     count++;
-    if (slow != NULL) {
-        int fd = open(slow, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, ".", 1) != 1)
-            abort();
-        close(fd);
-        usleep(5000);
-    }
+    take_time();
     if ((file != NULL && access(file, F_OK) == 0) || (number != NULL && atoi(number) == count)) {
         errno = EIO;
         return 1;
