@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Instant;
 
-use plasmite_core::{Durability, Pool};
+use plasmite_core::{Durability, Pool, Seq};
 use serde::de::IgnoredAny;
 
 use crate::documents::dense;
@@ -44,8 +45,8 @@ const SIZES: &[Size] = &[
 ];
 
 pub(crate) fn rows(bench: &mut Bench) {
-    let path = bench.dir.join("sizes.plasmite");
-    let pool = Pool::create(&path, POOL_BYTES).unwrap();
+    let pool = Pool::create(&bench.dir.join("sizes.plasmite"), POOL_BYTES).unwrap();
+    let flushed = flushed(&bench.dir.join("flushed.plasmite"));
     let file = File::options()
         .read(true)
         .write(true)
@@ -56,10 +57,23 @@ pub(crate) fn rows(bench: &mut Bench) {
     let shared = Shared::new(&file, POOL_BYTES as usize);
     for size in SIZES {
         let validated = fast(bench, size, &pool, &shared);
-        flush(bench, size, &pool, &file, validated);
+        flush(bench, size, &flushed, &file, validated);
     }
-    drop(pool);
-    Pool::delete(&path).unwrap();
+    for pool in [pool, flushed] {
+        Pool::delete(pool.path()).unwrap();
+    }
+}
+
+/// A pool in which messages are flushed from the first one on, and whose ring is full.
+fn flushed(path: &Path) -> Pool {
+    let pool = Pool::create(path, POOL_BYTES).unwrap();
+    let text = dense(1024);
+    let append = |durability| pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
+    append(Durability::Flush);
+    while pool.bounds().unwrap().oldest == Seq::FIRST {
+        append(Durability::Fast);
+    }
+    pool
 }
 
 /// Returns the nanoseconds that validation takes.

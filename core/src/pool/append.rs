@@ -192,6 +192,7 @@ impl Pool {
         self.check_name(now)?;
         let local = self.0.local.get()?;
         let mut last = Seq::ZERO;
+        let (mut start, mut end) = (0, 0);
         let mut count = 0;
         let put_all = || {
             let _threads = match self.1 {
@@ -202,9 +203,10 @@ impl Pool {
             };
             let writer = Writer::lock(self, local)?;
             let mut tip = writer.tip()?;
+            start = tip.tail;
             for frame in frames {
                 tip = writer.put(&frame, tip, now, durability)?;
-                last = tip.seq;
+                (last, end) = (tip.seq, tip.tail);
                 count += 1;
                 receive(Receipt { seq: tip.seq, time: tip.time });
             }
@@ -227,6 +229,7 @@ impl Pool {
             Err(_) if self.is_resized() => {}
             state => state?,
         }
+        self.prepare_pages(start, end, durability);
         if durability == Durability::Flush {
             self.sync_up_to(local, last)?;
         }

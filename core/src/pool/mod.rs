@@ -12,6 +12,7 @@ mod live;
 mod local;
 mod lock;
 mod open;
+mod pages;
 mod place;
 mod read;
 mod rebuild;

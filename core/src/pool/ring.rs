@@ -101,6 +101,7 @@ impl Ring<'_> {
         self.read(start, &mut first);
         let header = self.header_of(&first)?;
         let count = frame::words_for(header.payload_len.into()) as usize;
+        self.fetch_ahead(start, count as u64 * 8);
         words.resize(count, 0);
         match words.first_chunk_mut() {
             None => words.copy_from_slice(&first[..count]),

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -13,11 +13,16 @@ use super::sigbus::Region;
 use super::text::TextWords;
 use super::word::{Half, Word};
 
+/// A multiple of every page size.
+const PAGES_BYTES: u64 = 64 << 10;
+
 /// A pool file in memory.
 #[derive(Debug)]
 pub(crate) struct Map {
     raw: MmapRaw,
     region: &'static Region,
+    /// See [`Map::fetch_singly`].
+    is_fetched_singly: AtomicBool,
 }
 
 impl Map {
@@ -33,12 +38,53 @@ impl Map {
         if let Some(observer) = super::observed::observer() {
             observer.mapped(raw.as_ptr() as usize, raw.len());
         }
-        Ok(Self { raw, region })
+        Ok(Self { raw, region, is_fetched_singly: AtomicBool::new(false) })
     }
 
     /// True once the file was found shorter than the mapping: nothing read or written since can be trusted.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.region.is_poisoned()
+    }
+
+    /// Says how the kernel brings pages into memory that are used here and not there yet: `singly`, or, as at first, many ahead, in pieces
+    /// that grow. Costs a system call when it changes.
+    pub(crate) fn fetch_singly(&self, singly: bool) {
+        if self.is_fetched_singly.swap(singly, Ordering::Relaxed) == singly {
+            return;
+        }
+        let advice = if singly { libc::MADV_RANDOM } else { libc::MADV_NORMAL };
+        self.advise(0, self.raw.len() as u64, advice);
+    }
+
+    /// True when pages come singly: who needs many is faster with [`Map::will_need`].
+    #[inline]
+    pub(crate) fn is_fetched_singly(&self) -> bool {
+        self.is_fetched_singly.load(Ordering::Relaxed)
+    }
+
+    /// Tells the kernel that `bytes` bytes from `at` on will be needed soon, so that it fetches what is not in memory, all at once
+    /// and without making the caller wait.
+    pub(crate) fn will_need(&self, at: u64, bytes: u64) {
+        self.advise(at, bytes, libc::MADV_WILLNEED);
+    }
+
+    /// Has the pages of `bytes` bytes from `at` on written by the next sync, as if something had been stored there.
+    pub(crate) fn make_dirty(&self, at: u64, bytes: u64) {
+        // Unlike a store it fails where the file system has no room. Since Linux 5.14; before, nothing happens.
+        self.advise(at, bytes, libc::MADV_POPULATE_WRITE);
+    }
+
+    /// A hint of a kind that changes no content. Places outside the mapping are ignored.
+    fn advise(&self, at: u64, bytes: u64, advice: libc::c_int) {
+        let end = at.saturating_add(bytes).min(self.raw.len() as u64);
+        let start = at - at % PAGES_BYTES;
+        if bytes > 0 && start < end {
+            // SAFETY: the range is inside our mapping; the callers' advice changes no content (madvise(2)).
+            unsafe {
+                let from = self.raw.as_mut_ptr().add(start as usize);
+                libc::madvise(from.cast(), (end - start) as usize, advice);
+            }
+        }
     }
 
     /// Takes the mapping's pages out of this process' resident memory; the next access brings them back from the page cache.

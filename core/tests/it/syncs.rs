@@ -36,6 +36,31 @@ fn forget_the_boot(path: &Path) {
     file.write_all_at(&[0xaa; 16], 832).unwrap();
 }
 
+/// Bytes of page cache that this thread has made dirty, by proc(5).
+fn dirtied() -> u64 {
+    let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_flush_writes_the_pages_of_its_message_and_not_what_the_kernel_read_ahead() {
+    let dir = Dir::new();
+    let pool = dir.pool("p", 32 << 20);
+    let text = document(0, 0, 16 << 10);
+    let flush = |count| {
+        for _ in 0..count {
+            pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
+        }
+    };
+    flush(900);
+    let before = dirtied();
+    flush(300);
+    // Four or five pages, and as many that are made ready.
+    let each = (dirtied() - before) / 300;
+    assert!(each <= 48 << 10, "each flush of 16 KiB made {each} bytes dirty");
+}
+
 #[test]
 fn after_a_failed_sync_nobody_calls_anything_durable_until_the_pool_is_recovered() {
     let dir = Dir::new();
