@@ -47,7 +47,7 @@ enum State {
 }
 
 /// Most of what stands between two whitespaces is shorter.
-const SHORT_BYTES: usize = 32;
+const SHORT_BYTES: usize = 16;
 
 impl State {
     /// Whitespace may stand here.
@@ -328,8 +328,17 @@ impl Check {
                                             if byte!() != b',' || self.is_in_object() {
                                                 break;
                                             }
-                                            let Some(b'1'..=b'9') = text.get(at + 1) else { break };
-                                            at += 2;
+                                            at += 1;
+                                            if let b' ' | b'\n' = byte!()
+                                                && let Some(end) = self.leave_out(text, at)
+                                            {
+                                                at = end;
+                                            }
+                                            let b'1'..=b'9' = byte!() else {
+                                                state = State::Value;
+                                                continue 'hot;
+                                            };
+                                            at += 1;
                                         }
                                     }
                                     if byte!() == b'.' {
@@ -367,7 +376,13 @@ impl Check {
                                     state = State::KeyText;
                                 }
                                 b']' if state == State::ValueOrEnd => break 'after,
-                                b' ' | b'\n' => break 'odd,
+                                b' ' | b'\n' => match self.leave_out(text, at) {
+                                    Some(end) => {
+                                        at = end;
+                                        continue 'hot;
+                                    }
+                                    None => break 'odd,
+                                },
                                 _ => match literal(text.get(at..).unwrap_or_default()) {
                                     Literal::Whole(len) => {
                                         at += len;
@@ -418,6 +433,11 @@ impl Check {
                         if !self.is_in_object() {
                             state = State::Value;
                             continue 'hot;
+                        }
+                        if let b' ' | b'\n' = byte!()
+                            && let Some(end) = self.leave_out(text, at)
+                        {
+                            at = end;
                         }
                         if byte!() != b'"' {
                             cold_path();
@@ -505,18 +525,25 @@ impl Check {
     }
 
     /// Leaves out the whitespace at `at` and tells where it ends; None when it takes more than a glance ([`Check::odd`]): the
-    /// first of a text, the end of one, and what is long.
+    /// first of a text, and what stands behind more than a few bytes.
     #[inline(never)]
     fn leave_out(&mut self, text: &[u8], at: usize) -> Option<usize> {
         let len = at - self.covered;
-        let bytes = text.get(self.covered..)?.first_chunk::<SHORT_BYTES>()?;
         let before = self.minified.len();
         let has_room = self.minified.capacity() - before >= SHORT_BYTES;
         if len > SHORT_BYTES || !has_room || (before + len) as u64 > self.limit {
             return None;
         }
+        let rest = text.get(self.covered..)?;
         // More than is wanted, but without a call.
-        self.minified.extend_from_slice(bytes);
+        let bytes = match rest.first_chunk::<SHORT_BYTES>() {
+            Some(bytes) => *bytes,
+            None => {
+                let last = u128::from_le_bytes(*text.last_chunk()?);
+                last.checked_shr(8 * (SHORT_BYTES - rest.len()) as u32)?.to_le_bytes()
+            }
+        };
+        self.minified.extend_from_slice(&bytes);
         self.minified.truncate(before + len);
         self.covered = match text.get(at + 1) {
             Some(b'!'..) => at + 1,

@@ -5,7 +5,8 @@ use std::str;
 
 use super::check::Check;
 use super::flaw::{Flaw, Reason};
-use super::{space, spare};
+use super::space;
+use super::spare::Spare;
 use crate::error::Result;
 
 /// The text of one JSON object: strict RFC 8259, valid UTF-8, no lone surrogates, nested no deeper
@@ -13,8 +14,14 @@ use crate::error::Result;
 /// key order, duplicate keys, the text of numbers and escapes are kept.
 ///
 /// It holds no newline, so it is always one JSON line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document<'a>(Cow<'a, [u8]>);
+#[derive(Clone, Debug)]
+pub struct Document<'a>(Text<'a>);
+
+#[derive(Clone, Debug)]
+enum Text<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Spare),
+}
 
 impl<'a> Document<'a> {
     /// Checks one JSON object, whitespace around it allowed. Borrows `text` unless there is whitespace
@@ -25,7 +32,7 @@ impl<'a> Document<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self> {
         let mut check = Check::new(u64::MAX);
         if text.first() == Some(&b'{') && check.is_minified(text) {
-            return Ok(Self(Cow::Borrowed(text)));
+            return Ok(Self::of_checked(text));
         }
         Self::parse_odd(text, &mut check)
     }
@@ -44,7 +51,7 @@ impl<'a> Document<'a> {
             return Err(refused(check.unfinished(object)));
         };
         match space::end(object, end) {
-            at if at == object.len() => Ok(Self(check.take_minified(object, end))),
+            at if at == object.len() => Ok(Self::of_end(check, object, end)),
             at => Err(refused(Flaw { at, reason: Reason::Trailing })),
         }
     }
@@ -56,39 +63,54 @@ impl<'a> Document<'a> {
         }
         let mut check = Check::new(u64::MAX);
         match check.advance(text)? {
-            Some(end) => Ok((Self(check.take_minified(text, end)), end)),
+            Some(end) => Ok((Self::of_end(&mut check, text, end), end)),
             None => Err(check.unfinished(text)),
         }
     }
 
     /// What a [`Check`] gave.
     pub(super) fn of_checked(text: &'a [u8]) -> Self {
-        Self(Cow::Borrowed(text))
+        Self(Text::Borrowed(text))
+    }
+
+    /// What a [`Check`] gave that found the object's end.
+    fn of_end(check: &mut Check, text: &'a [u8], end: usize) -> Self {
+        match check.take_minified(text, end) {
+            Cow::Borrowed(text) => Self(Text::Borrowed(text)),
+            Cow::Owned(memory) => Self(Text::Owned(Spare(memory))),
+        }
     }
 
     /// The checked text. Looks through it once more; [`Document::as_bytes`] does not.
     pub fn as_str(&self) -> &str {
         // Only what was found to be UTF-8 becomes a document.
-        str::from_utf8(&self.0).unwrap_or_default()
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// The bytes of the checked text, which are UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Gives memory of its own to this thread's next document.
-    pub(crate) fn recycle(self) {
-        if let Cow::Owned(memory) = self.0 {
-            spare::keep(memory);
+        match &self.0 {
+            Text::Borrowed(text) => text,
+            Text::Owned(memory) => &memory.0,
         }
     }
 
     /// The same document with a text of its own.
     pub fn into_owned(self) -> Document<'static> {
-        Document(Cow::Owned(self.0.into_owned()))
+        Document(Text::Owned(match self.0 {
+            Text::Borrowed(text) => Spare(text.to_vec()),
+            Text::Owned(memory) => memory,
+        }))
     }
 }
+
+impl PartialEq for Document<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Document<'_> {}
 
 /// Why no object begins here.
 pub(super) fn not_an_object(text: &[u8]) -> Option<Reason> {

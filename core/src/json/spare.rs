@@ -1,4 +1,4 @@
-//! The memory of this thread's last minified document, for its next one: appending does not allocate.
+//! The memory of this thread's last minified document, for its next one: checking does not allocate.
 
 use std::cell::Cell;
 
@@ -9,16 +9,22 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Memory that is kept for this thread's next document when it is not needed any more.
+#[derive(Clone, Debug)]
+pub(super) struct Spare(pub(super) Vec<u8>);
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if self.0.capacity() <= MAX_KEPT_BYTES {
+            let memory = std::mem::take(&mut self.0);
+            let _ending = SPARE.try_with(|spare| spare.set(memory));
+        }
+    }
+}
+
 /// Empty memory. A thread that is ending has none.
 pub(super) fn take() -> Vec<u8> {
     let mut memory = SPARE.try_with(Cell::take).unwrap_or_default();
     memory.clear();
     memory
-}
-
-/// Memory that is not needed any more.
-pub(super) fn keep(memory: Vec<u8>) {
-    if memory.capacity() <= MAX_KEPT_BYTES {
-        let _ending = SPARE.try_with(|spare| spare.set(memory));
-    }
 }

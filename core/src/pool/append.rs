@@ -52,10 +52,7 @@ impl Pool {
         tags: &[T],
         durability: Durability,
     ) -> Result<Receipt> {
-        let document = Document::parse(json)?;
-        let appended = self.append_document(&document, tags, durability);
-        document.recycle();
-        appended
+        self.append_document(&Document::parse(json)?, tags, durability)
     }
 
     /// Appends a checked document as one message.

@@ -88,7 +88,7 @@ fn memory_of_a_minified_document_is_used_for_the_next_one() {
     let text = b"{ \"a\" : [ 1 , 2 ] }";
     let first = Document::parse(text).unwrap();
     let memory = first.as_bytes().as_ptr();
-    first.recycle();
+    drop(first);
     let second = Document::parse(text).unwrap();
     assert_eq!(second.as_bytes().as_ptr(), memory);
     // It is in use.
