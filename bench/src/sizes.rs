@@ -64,7 +64,7 @@ pub(crate) fn rows(bench: &mut Bench) {
     }
 }
 
-/// A pool in which messages are flushed from the first one on, and whose ring is full.
+/// A pool whose only handle flushed its first message, and whose ring is full.
 fn flushed(path: &Path) -> Pool {
     let pool = Pool::create(path, POOL_BYTES).unwrap();
     let text = dense(1024);

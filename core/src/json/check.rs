@@ -48,6 +48,8 @@ enum State {
 
 /// Most of what stands between two whitespaces is shorter.
 const SHORT_BYTES: usize = 16;
+/// Most documents are shorter.
+const EXPECTED_BYTES: usize = 4 << 10;
 
 impl State {
     /// Whitespace may stand here.
@@ -329,10 +331,8 @@ impl Check {
                                                 break;
                                             }
                                             at += 1;
-                                            if let b' ' | b'\n' = byte!()
-                                                && let Some(end) = self.leave_out(text, at)
-                                            {
-                                                at = end;
+                                            if let b' ' | b'\n' = byte!() {
+                                                at = self.leave_out(text, at);
                                             }
                                             let b'1'..=b'9' = byte!() else {
                                                 state = State::Value;
@@ -376,13 +376,10 @@ impl Check {
                                     state = State::KeyText;
                                 }
                                 b']' if state == State::ValueOrEnd => break 'after,
-                                b' ' | b'\n' => match self.leave_out(text, at) {
-                                    Some(end) => {
-                                        at = end;
-                                        continue 'hot;
-                                    }
-                                    None => break 'odd,
-                                },
+                                b' ' | b'\n' => {
+                                    at = self.leave_out(text, at);
+                                    continue 'hot;
+                                }
                                 _ => match literal(text.get(at..).unwrap_or_default()) {
                                     Literal::Whole(len) => {
                                         at += len;
@@ -434,10 +431,8 @@ impl Check {
                             state = State::Value;
                             continue 'hot;
                         }
-                        if let b' ' | b'\n' = byte!()
-                            && let Some(end) = self.leave_out(text, at)
-                        {
-                            at = end;
+                        if let b' ' | b'\n' = byte!() {
+                            at = self.leave_out(text, at);
                         }
                         if byte!() != b'"' {
                             cold_path();
@@ -464,17 +459,11 @@ impl Check {
                     }
                 }
             }
-            if let b' ' | b'\n' = byte!()
-                && state.is_between_tokens()
-                && let Some(end) = self.leave_out(text, at)
-            {
-                at = end;
+            if space::is_space(byte!()) && state.is_between_tokens() {
+                at = self.leave_out(text, at);
                 continue;
             }
-            match self.odd(text, at, state) {
-                Ok(end) => at = end,
-                Err(stop) => break stop,
-            }
+            break self.odd(text, at, state);
         };
         self.state = state;
         self.at = at;
@@ -524,24 +513,26 @@ impl Check {
         }
     }
 
-    /// Leaves out the whitespace at `at` and tells where it ends; None when it takes more than a glance ([`Check::odd`]): the
-    /// first of a text, and what stands behind more than a few bytes.
+    /// Leaves out the whitespace at `at`, where it may stand, and tells where it ends.
     #[inline(never)]
-    fn leave_out(&mut self, text: &[u8], at: usize) -> Option<usize> {
+    fn leave_out(&mut self, text: &[u8], at: usize) -> usize {
         let len = at - self.covered;
         let before = self.minified.len();
         let has_room = self.minified.capacity() - before >= SHORT_BYTES;
         if len > SHORT_BYTES || !has_room || (before + len) as u64 > self.limit {
-            return None;
+            return self.leave_out_more(text, at);
         }
-        let rest = text.get(self.covered..)?;
         // More than is wanted, but without a call.
+        let rest = text.get(self.covered..).unwrap_or_default();
         let bytes = match rest.first_chunk::<SHORT_BYTES>() {
             Some(bytes) => *bytes,
-            None => {
-                let last = u128::from_le_bytes(*text.last_chunk()?);
-                last.checked_shr(8 * (SHORT_BYTES - rest.len()) as u32)?.to_le_bytes()
-            }
+            None => match text.last_chunk() {
+                Some(last) => {
+                    let last = u128::from_le_bytes(*last);
+                    last.wrapping_shr(8 * (SHORT_BYTES - rest.len()) as u32).to_le_bytes()
+                }
+                None => return self.leave_out_more(text, at),
+            },
         };
         self.minified.extend_from_slice(&bytes);
         self.minified.truncate(before + len);
@@ -549,17 +540,12 @@ impl Check {
             Some(b'!'..) => at + 1,
             _ => space::end(text, at + 1),
         };
-        Some(self.covered)
+        self.covered
     }
 
-    /// What is no token that may stand here: leaves whitespace out and tells where it ends, or why the scan does.
-    #[cold]
+    /// The same when it takes more than a glance: the first of a document, what stands behind more than a few bytes.
     #[inline(never)]
-    fn odd(&mut self, text: &[u8], at: usize, state: State) -> Result<usize, Stop> {
-        let Some(&byte) = text.get(at) else { return Err(Stop::Starved) };
-        if !(space::is_space(byte) && state.is_between_tokens()) {
-            return Err(self.refuse(at, Reason::Grammar(self.expected(state))));
-        }
+    fn leave_out_more(&mut self, text: &[u8], at: usize) -> usize {
         if self.limit != u64::MAX {
             self.count(at);
         }
@@ -567,12 +553,22 @@ impl Check {
             if self.minified.capacity() == 0 {
                 self.minified = spare::take();
             }
-            // All that can come; a stream has more room already.
-            self.minified.reserve(text.len() + SHORT_BYTES);
+            // All that can come of most documents. Behind this one there may be many more in `text`.
+            self.minified.reserve(text.len().min(EXPECTED_BYTES) + SHORT_BYTES);
         }
         self.cover(text, at);
         self.covered = space::end(text, at);
-        Ok(self.covered)
+        self.covered
+    }
+
+    /// Why the scan ends at what is no token that may stand here.
+    #[cold]
+    #[inline(never)]
+    fn odd(&mut self, text: &[u8], at: usize, state: State) -> Stop {
+        if at == text.len() {
+            return Stop::Starved;
+        }
+        self.refuse(at, Reason::Grammar(self.expected(state)))
     }
 
     /// Takes the text up to `end`, which has no whitespace between tokens.

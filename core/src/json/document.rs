@@ -63,7 +63,14 @@ impl<'a> Document<'a> {
         }
         let mut check = Check::new(u64::MAX);
         match check.advance(text)? {
-            Some(end) => Ok((Self::of_end(&mut check, text, end), end)),
+            Some(end) => {
+                let mut document = Self::of_end(&mut check, text, end);
+                // Many may be kept that `text` has behind it.
+                if let Text::Owned(memory) = &mut document.0 {
+                    memory.0.shrink_to_fit();
+                }
+                Ok((document, end))
+            }
             None => Err(check.unfinished(text)),
         }
     }

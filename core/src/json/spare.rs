@@ -1,4 +1,4 @@
-//! The memory of this thread's last minified document, for its next one: checking does not allocate.
+//! The memory of a minified document of this thread that is not needed any more, for its next one: appending does not allocate.
 
 use std::cell::Cell;
 

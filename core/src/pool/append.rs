@@ -226,20 +226,20 @@ impl Pool {
             Err(_) if self.is_resized() => {}
             state => state?,
         }
-        self.prepare_pages(start, end, durability);
         if durability == Durability::Flush {
+            self.prepare_pages(start, end);
             self.sync_up_to(local, last)?;
         }
         Ok(())
     }
 
-    /// Asks, under the writer lock, for a sync of everything committed so far; returns the newest message.
-    pub(super) fn set_flush_target(&self, local: &Local) -> Result<Seq> {
+    /// Asks, under the writer lock, for a sync of everything committed so far, and tells up to where that is.
+    pub(super) fn set_flush_target(&self, local: &Local) -> Result<Tip> {
         let _threads = local.writing();
         let writer = Writer::lock(self, local)?;
-        let newest = writer.tip()?.seq;
-        self.map().flush_target().store(newest.get(), Ordering::Release);
-        Ok(newest)
+        let tip = writer.tip()?;
+        self.map().flush_target().store(tip.seq.get(), Ordering::Release);
+        Ok(tip)
     }
 }
 

@@ -116,6 +116,7 @@ impl OpenOptions {
             read_only: self.read_only,
             options: self.clone(),
             frozen: None,
+            flushed: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
         };
         let boot_id = current_boot(path)?;

@@ -1,8 +1,8 @@
 //! How pages of the ring that are not in memory are brought there.
 //!
 //! The kernel reads ahead, and makes the pieces of its page cache larger as it goes on, up to megabytes. That is fast. But a store makes
-//! all of a piece dirty, and a sync writes all that is dirty: flushes of messages of 1 KiB wrote 500 KiB each. So where messages are
-//! flushed, pages come singly, and who goes on from one to the next asks for them in time. (Linux, mm/filemap.c: do_sync_mmap_readahead,
+//! all of a piece dirty, and a sync writes all that is dirty: flushes of messages of 1 KiB wrote 500 KiB each. So a handle that flushes
+//! has its pages come singly, and asks for the next ones in time. (Linux, mm/filemap.c: do_sync_mmap_readahead,
 //! do_async_mmap_readahead; mm/readahead.c: page_cache_ra_order.)
 //!
 //! In a file whose space is reserved but was never written, a sync has to note of each page that it was: with ext4, by a commit of the
@@ -12,34 +12,24 @@ use std::sync::atomic::Ordering;
 
 use super::Pool;
 use super::ring::Ring;
-use crate::types::{Durability, Seq};
+use crate::types::Seq;
 
 /// For more than that at once, large pieces are faster also when all of it is flushed.
 const FEW_BYTES: u64 = 64 << 10;
-/// How much is asked for at once.
+/// How much is asked for at once. A power of two, for the sake of [`goes_on`].
 const AHEAD_BYTES: u64 = 256 << 10;
 
 impl Pool {
-    /// After an append that took the ring's places from `start` to `end`: sees to it that the next one finds its pages, in pieces that
-    /// fit how the pool is used. Costs nothing most of the time.
-    #[inline]
-    pub(super) fn prepare_pages(&self, start: u64, end: u64, durability: Durability) {
-        if durability == Durability::Flush || goes_on(start, end) {
-            self.choose_pages(start, end);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn choose_pages(&self, start: u64, end: u64) {
+    /// Before a sync of messages that took the ring's places from `start` to `end`: sees to it that those of the next one find their
+    /// pages, in pieces that fit. A few system calls each [`AHEAD_BYTES`] of the ring, none in between.
+    pub(super) fn prepare_pages(&self, start: u64, end: u64) {
         let (map, ring) = (self.map(), self.ring());
-        let oldest = map.oldest().load(Ordering::Relaxed);
-        let is_flushed = map.flush_target().load(Ordering::Relaxed) >= oldest;
-        let singly = is_flushed && ring.distance(start, end) <= FEW_BYTES;
-        map.fetch_singly(singly);
+        let singly = ring.distance(start, end) <= FEW_BYTES;
+        map.fetch_singly(ring.file_offset(0), singly);
         if singly && goes_on(start, end) {
             ring.fetch(start, end);
-            if oldest == Seq::FIRST.get() {
+            // The ring has not turned: nothing was ever written behind the newest message.
+            if start < end && map.oldest().load(Ordering::Relaxed) == Seq::FIRST.get() {
                 let new = AHEAD_BYTES.min(self.geometry().ring_bytes - end);
                 map.make_dirty(ring.file_offset(end), new);
             }
@@ -48,13 +38,13 @@ impl Pool {
 }
 
 impl Ring<'_> {
-    /// Where pages come singly: asks for the next ones, now and then, for who has got the frame of `bytes` bytes at place `start` and
-    /// goes on.
+    /// Where pages come singly: asks for those of the frame of `bytes` bytes at place `start`, when they are many, and now and then for
+    /// the ones behind it.
     #[inline]
     pub(super) fn fetch_ahead(&self, start: u64, bytes: u64) {
         if self.map.is_fetched_singly() {
             let end = self.advance(start, bytes);
-            if goes_on(start, end) {
+            if bytes > FEW_BYTES || goes_on(start, end) {
                 self.fetch(start, end);
             }
         }

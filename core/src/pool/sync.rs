@@ -52,8 +52,12 @@ impl Pool {
     pub fn flush(&self) -> Result<()> {
         self.writable()?;
         let local = self.0.local.get()?;
-        let newest = self.set_flush_target(local)?;
-        self.sync_up_to(local, newest)
+        let tip = self.set_flush_target(local)?;
+        let before = self.0.flushed.swap(tip.tail, Ordering::Relaxed);
+        if before != tip.tail {
+            self.prepare_pages(before, tip.tail);
+        }
+        self.sync_up_to(local, tip.seq)
     }
 
     /// True when `seq`, which is committed and not above the flush target, survives a power loss.

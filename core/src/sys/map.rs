@@ -13,8 +13,8 @@ use super::sigbus::Region;
 use super::text::TextWords;
 use super::word::{Half, Word};
 
-/// A multiple of every page size.
-const PAGES_BYTES: u64 = 64 << 10;
+/// The kernel fetches no more than this at one request on every disk (`force_page_cache_ra` in Linux, mm/readahead.c).
+const REQUEST_BYTES: u64 = 128 << 10;
 
 /// A pool file in memory.
 #[derive(Debug)]
@@ -46,14 +46,15 @@ impl Map {
         self.region.is_poisoned()
     }
 
-    /// Says how the kernel brings pages into memory that are used here and not there yet: `singly`, or, as at first, many ahead, in pieces
-    /// that grow. Costs a system call when it changes.
-    pub(crate) fn fetch_singly(&self, singly: bool) {
-        if self.is_fetched_singly.swap(singly, Ordering::Relaxed) == singly {
-            return;
+    /// Says how the kernel brings pages from the one of byte `at` on into memory that are used here and not there yet: `singly`, or, as at
+    /// first, many ahead, in pieces that grow. Costs a system call when it changes.
+    ///
+    /// The mapping becomes two for the kernel, and a sync that reaches over both would be two: `at` is where [`Map::sync_from`] starts.
+    pub(crate) fn fetch_singly(&self, at: u64, singly: bool) {
+        if self.is_fetched_singly.swap(singly, Ordering::Relaxed) != singly {
+            let advice = if singly { libc::MADV_RANDOM } else { libc::MADV_NORMAL };
+            self.advise(at, self.raw.len() as u64, advice);
         }
-        let advice = if singly { libc::MADV_RANDOM } else { libc::MADV_NORMAL };
-        self.advise(0, self.raw.len() as u64, advice);
     }
 
     /// True when pages come singly: who needs many is faster with [`Map::will_need`].
@@ -65,7 +66,10 @@ impl Map {
     /// Tells the kernel that `bytes` bytes from `at` on will be needed soon, so that it fetches what is not in memory, all at once
     /// and without making the caller wait.
     pub(crate) fn will_need(&self, at: u64, bytes: u64) {
-        self.advise(at, bytes, libc::MADV_WILLNEED);
+        let end = at.saturating_add(bytes).min(self.raw.len() as u64);
+        for at in (at..end).step_by(REQUEST_BYTES as usize) {
+            self.advise(at, REQUEST_BYTES.min(end - at), libc::MADV_WILLNEED);
+        }
     }
 
     /// Has the pages of `bytes` bytes from `at` on written by the next sync, as if something had been stored there.
@@ -74,11 +78,13 @@ impl Map {
         self.advise(at, bytes, libc::MADV_POPULATE_WRITE);
     }
 
-    /// A hint of a kind that changes no content. Places outside the mapping are ignored.
+    /// A hint about the pages of `bytes` bytes from `at` on. What is outside the mapping is ignored.
     fn advise(&self, at: u64, bytes: u64, advice: libc::c_int) {
+        // SAFETY: sysconf(3) reads no memory of ours.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as u64;
         let end = at.saturating_add(bytes).min(self.raw.len() as u64);
-        let start = at - at % PAGES_BYTES;
-        if bytes > 0 && start < end {
+        let start = at - at % page;
+        if at < end {
             // SAFETY: the range is inside our mapping; the callers' advice changes no content (madvise(2)).
             unsafe {
                 let from = self.raw.as_mut_ptr().add(start as usize);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use plasmite_core::json::Document;
+use plasmite_core::json::{self, Document};
 use plasmite_core::{
     Batch, Durability, ErrorKind, Message, OpenOptions, Pool, Receipt, Tail, TailOptions, Timestamp,
 };
@@ -16,22 +16,26 @@ use crate::support::{Dir, KIB, NO_TAGS};
 /// The system's allocator, which counts for each thread what it is asked for.
 pub struct Counting;
 
-thread_local!(static ASKED: Cell<u64> = const { Cell::new(0) });
+thread_local! {
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+    static ASKED_BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
-fn count() {
+fn count(bytes: usize) {
     // A thread that is ending has no count.
     let _ = ASKED.try_with(|asked| asked.set(asked.get() + 1));
+    let _ = ASKED_BYTES.try_with(|asked| asked.set(asked.get() + bytes));
 }
 
 // SAFETY: the system's allocator does everything.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new: usize) -> *mut u8 {
-        count();
+        count(new);
         unsafe { System.realloc(at, layout, new) }
     }
 
@@ -75,6 +79,7 @@ impl HotPaths {
         pool.append(dense, NO_TAGS, Durability::Fast).unwrap();
         pool.append(spaced, NO_TAGS, Durability::Fast).unwrap();
         pool.append(dense, &["a", "b"], Durability::Fast).unwrap();
+        assert_eq!(Document::parse(spaced).unwrap().as_bytes(), dense);
         let document = Document::parse(dense).unwrap();
         pool.append_document(&document, NO_TAGS, Durability::Fast).unwrap();
         self.batch.clear();
@@ -102,6 +107,15 @@ fn appends_and_reads_ask_for_no_memory() {
     assert_ne!(paths.pool.bounds().unwrap().oldest.get(), 1, "room was made too");
     drop(vec![0; 8]);
     assert_eq!(ASKED.get() - before, 1, "whatever asks is counted");
+}
+
+#[test]
+fn a_batch_asks_for_memory_of_about_its_size() {
+    let text = format!("[{}]", vec![r#"{ "a": 1 }"#; 10_000].join(", "));
+    let before = ASKED_BYTES.get();
+    assert_eq!(json::documents(text.as_bytes()).unwrap().len(), 10_000);
+    let asked = ASKED_BYTES.get() - before;
+    assert!(asked < 10_000 * 5_000, "{asked} bytes for {} bytes of text", text.len());
 }
 
 /// Marks the beginning and the end, and is made by nothing else here.
