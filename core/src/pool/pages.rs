@@ -23,6 +23,7 @@ impl Pool {
     /// Before a sync of messages that took the ring's places from `start` to `end`: sees to it that those of the next one find their
     /// pages, in pieces that fit. A few system calls each [`AHEAD_BYTES`] of the ring, none in between.
     pub(super) fn prepare_pages(&self, start: u64, end: u64) {
+        self.0.flushed.store(end, Ordering::Relaxed);
         let (map, ring) = (self.map(), self.ring());
         let singly = ring.distance(start, end) <= FEW_BYTES;
         map.fetch_singly(ring.file_offset(0), singly);

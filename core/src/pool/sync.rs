@@ -53,7 +53,7 @@ impl Pool {
         self.writable()?;
         let local = self.0.local.get()?;
         let tip = self.set_flush_target(local)?;
-        let before = self.0.flushed.swap(tip.tail, Ordering::Relaxed);
+        let before = self.0.flushed.load(Ordering::Relaxed);
         if before != tip.tail {
             self.prepare_pages(before, tip.tail);
         }
