@@ -46,7 +46,6 @@ const SIZES: &[Size] = &[
 
 pub(crate) fn rows(bench: &mut Bench) {
     let pool = Pool::create(&bench.dir.join("sizes.plasmite"), POOL_BYTES).unwrap();
-    let flushed = flushed(&bench.dir.join("flushed.plasmite"));
     let file = File::options()
         .read(true)
         .write(true)
@@ -57,17 +56,14 @@ pub(crate) fn rows(bench: &mut Bench) {
     let shared = Shared::new(&file, POOL_BYTES as usize);
     for size in SIZES {
         let validated = fast(bench, size, &pool, &shared);
-        flush(bench, size, &flushed, &file, validated);
+        flush(bench, size, &file, validated);
     }
-    for pool in [pool, flushed] {
-        Pool::delete(pool.path()).unwrap();
-    }
+    Pool::delete(pool.path()).unwrap();
 }
 
-/// A pool whose only handle flushed its first message, and whose ring is full.
-fn flushed(path: &Path) -> Pool {
+/// A pool full of messages with this text, by a handle that flushes.
+fn flushed(path: &Path, text: &str) -> Pool {
     let pool = Pool::create(path, POOL_BYTES).unwrap();
-    let text = dense(1024);
     let append = |durability| pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
     append(Durability::Flush);
     while pool.bounds().unwrap().oldest == Seq::FIRST {
@@ -100,7 +96,7 @@ fn fast(bench: &mut Bench, size: &Size, pool: &Pool, shared: &Shared) -> f64 {
     validated
 }
 
-fn flush(bench: &mut Bench, size: &Size, pool: &Pool, file: &File, validated: f64) {
+fn flush(bench: &mut Bench, size: &Size, file: &File, validated: f64) {
     let count = if bench.effort == Effort::Quick { 10 } else { 50 };
     let text = dense(size.bytes);
     // What is written begins on a page, as what a disk takes does.
@@ -112,10 +108,12 @@ fn flush(bench: &mut Bench, size: &Size, pool: &Pool, file: &File, validated: f6
         file.sync_data().unwrap();
     }
     bench.note(size.synced, each(start, count) + validated, None, None);
+    let pool = flushed(&bench.dir.join("flushed.plasmite"), &text);
     pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
     let start = Instant::now();
     for _ in 0..count {
         pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
     }
     bench.note(size.flush, each(start, count), Some((size.synced, 1.2)), None);
+    Pool::delete(pool.path()).unwrap();
 }
