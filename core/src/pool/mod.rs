@@ -70,7 +70,7 @@ struct Shared {
     options: OpenOptions,
     /// What a reader that may not write sees of a pool that was not recovered since the last boot.
     frozen: Option<Recovered>,
-    /// The place of the ring up to which this handle's last flush went.
+    /// The place of the ring up to which this handle's last flush went, or [`pages::NO_FLUSH`].
     flushed: AtomicU64,
     /// When to look again whether the file still has a name, in nanoseconds since 1970.
     next_look: AtomicU64,

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::local::PerProcess;
-use super::{Pool, Shared, recover};
+use super::{Pool, Shared, pages, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::{STATE_AT, STATIC_BYTES, StaticHeader};
 use crate::sys::files;
@@ -116,7 +116,7 @@ impl OpenOptions {
             read_only: self.read_only,
             options: self.clone(),
             frozen: None,
-            flushed: AtomicU64::new(0),
+            flushed: AtomicU64::new(pages::NO_FLUSH),
             next_look: AtomicU64::new(0),
         };
         let boot_id = current_boot(path)?;

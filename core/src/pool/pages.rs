@@ -18,6 +18,8 @@ use crate::types::Seq;
 const FEW_BYTES: u64 = 64 << 10;
 /// How much is asked for at once. A power of two, for the sake of [`goes_on`].
 const AHEAD_BYTES: u64 = 256 << 10;
+/// The place of the last flush of a handle that has made none.
+pub(super) const NO_FLUSH: u64 = u64::MAX;
 
 impl Pool {
     /// Before a sync of messages that took the ring's places from `start` to `end`: sees to it that those of the next one find their
@@ -34,6 +36,15 @@ impl Pool {
                 let new = AHEAD_BYTES.min(self.geometry().ring_bytes - end);
                 map.make_dirty(ring.file_offset(end), new);
             }
+        }
+    }
+
+    /// The same before a flush of what lies before place `end`. The first one of a handle only notes the place.
+    pub(super) fn prepare_pages_since_last_flush(&self, end: u64) {
+        match self.0.flushed.swap(end, Ordering::Relaxed) {
+            NO_FLUSH => {}
+            start if start == end => {}
+            start => self.prepare_pages(start, end),
         }
     }
 }

@@ -53,10 +53,7 @@ impl Pool {
         self.writable()?;
         let local = self.0.local.get()?;
         let tip = self.set_flush_target(local)?;
-        let before = self.0.flushed.load(Ordering::Relaxed);
-        if before != tip.tail {
-            self.prepare_pages(before, tip.tail);
-        }
+        self.prepare_pages_since_last_flush(tip.tail);
         self.sync_up_to(local, tip.seq)
     }
 
