@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::hint::cold_path;
-use std::str;
 
-use super::escape;
+use super::characters::{Characters, characters};
 use super::flaw::{Expected, Flaw, Reason};
-use super::{MAX_DEPTH, space, spare};
+use super::literal::{Literal, literal};
+use super::{MAX_DEPTH, escape, space, spare};
 use crate::sys::marks::{BLOCK_BYTES, Marks};
 
 /// What the text may go on with. In this order: at a value, in a string, after a value (the first of each is named below).
@@ -625,78 +625,4 @@ fn number_goes_on(state: State, byte: u8) -> Option<State> {
         }
         _ => None,
     }
-}
-
-/// What begins with a letter at the place of a value.
-enum Literal {
-    Whole(usize),
-    /// The end of the text cuts it.
-    Starved,
-    /// So many bytes of it are right.
-    Flawed(usize),
-    /// It is something else.
-    None,
-}
-
-#[inline(always)]
-fn literal(rest: &[u8]) -> Literal {
-    const TRUE: u32 = u32::from_le_bytes(*b"true");
-    const NULL: u32 = u32::from_le_bytes(*b"null");
-    const ALSE: u32 = u32::from_le_bytes(*b"alse");
-    let word = |rest: &[u8]| rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    match word(rest) {
-        TRUE | NULL => return Literal::Whole(4),
-        _ => {}
-    }
-    match rest {
-        [b'f', after @ ..] if word(after) == ALSE => Literal::Whole(5),
-        _ => no_literal(rest),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn no_literal(rest: &[u8]) -> Literal {
-    let word: &[u8] = match rest.first() {
-        Some(b't') => b"true",
-        Some(b'f') => b"false",
-        Some(b'n') => b"null",
-        _ => return Literal::None,
-    };
-    match word.iter().zip(rest).take_while(|(a, b)| a == b).count() {
-        same if same == rest.len() => Literal::Starved,
-        same => Literal::Flawed(same),
-    }
-}
-
-/// What a part of a string is that begins with a byte that is not ASCII.
-enum Characters {
-    /// So many bytes are whole characters, or the end of the text cuts the one behind them.
-    Good(usize),
-    /// The character that begins at `start` is none; the byte at `seen` shows it.
-    Bad { start: usize, seen: usize },
-}
-
-#[inline(never)]
-fn characters(text: &[u8]) -> Characters {
-    let is_end = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    let (blocks, _) = text.as_chunks::<16>();
-    let plain =
-        blocks.iter().take_while(|block| !block.iter().fold(false, |any, &b| any | is_end(b)));
-    let start = plain.count() * 16;
-    let rest = text.get(start..).unwrap_or_default();
-    let end = start + rest.iter().position(|&byte| is_end(byte)).unwrap_or(rest.len());
-    let error = match str::from_utf8(&text[..end]) {
-        Ok(_) => return Characters::Good(end),
-        Err(error) => error,
-    };
-    let start = error.valid_up_to();
-    let seen = match (error.error_len(), text[start]) {
-        (None, _) if end == text.len() => return Characters::Good(start),
-        (None, _) => end,
-        // These begin no character.
-        (Some(_), ..0xC2 | 0xF5..) => start,
-        (Some(len), _) => start + len,
-    };
-    Characters::Bad { start, seen }
 }

@@ -6,10 +6,12 @@
 //! what they leave open, touch more code, or can't stop in the middle of a text and go on.
 
 mod batch;
+mod characters;
 mod check;
 mod document;
 mod escape;
 mod flaw;
+mod literal;
 mod space;
 mod spare;
 mod stream;
