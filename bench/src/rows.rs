@@ -141,6 +141,7 @@ const AT_THE_END: &[Group] = &[
     ("bytes", bytes_on_top),
     ("peers: bytes", |b| peers::rows(b, "bytes")),
     ("pools", pools::rows),
+    ("first turn", sizes::first_turn),
     ("idle readers", readers::idle),
     ("mount: idle", idle),
     ("mount: requests", requests),
