@@ -12,6 +12,7 @@ use super::copy;
 use super::sigbus::Region;
 use super::text::TextWords;
 use super::word::{Half, Word};
+use crate::format::geometry;
 
 /// The kernel fetches no more than this at one request on every disk (`force_page_cache_ra` in Linux, mm/readahead.c).
 const REQUEST_BYTES: u64 = 128 << 10;
@@ -27,7 +28,13 @@ pub(crate) struct Map {
 
 impl Map {
     /// Maps the first `bytes` bytes of the file. A file that is shorter is no danger: see [`Map::is_poisoned`].
+    ///
+    /// # Errors
+    /// Those of mmap(2), and one for less than the header page.
     pub(crate) fn new(file: &File, bytes: u64, writable: bool) -> io::Result<Self> {
+        if bytes < geometry::HEADER_BYTES {
+            return Err(io::Error::other("a mapping has the header page at least"));
+        }
         let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
         let mut options = MmapOptions::new();
         options.len(bytes);
@@ -160,8 +167,12 @@ impl Map {
     /// Stores words from byte `at` (a multiple of 8) on. Relaxed: the caller orders and publishes.
     #[inline]
     pub(crate) fn store_words(&self, at: u64, words: &[u64]) {
+        self.check(at, words.len() as u64 * 8, 8);
+        // SAFETY: the range is inside the mapping and aligned, as just checked.
+        let first = unsafe { self.raw.as_mut_ptr().add(at as usize).cast::<u64>() };
         for (i, word) in words.iter().enumerate() {
-            self.word(at + 8 * i as u64).store(*word, Ordering::Relaxed);
+            // SAFETY: of that range; and as in `word`.
+            unsafe { Word::from_ptr(first.add(i)) }.store(*word, Ordering::Relaxed);
         }
     }
 
@@ -196,7 +207,9 @@ impl Map {
     #[inline]
     fn check(&self, at: u64, bytes: u64, align: u64) {
         let end = at.checked_add(bytes);
-        if !at.is_multiple_of(align) || end.is_none_or(|end| end > self.raw.len() as u64) {
+        // A place in the header page is known when this is compiled, and then nothing is left of the check.
+        let is_outside = |end| end > geometry::HEADER_BYTES && end > self.raw.len() as u64;
+        if !at.is_multiple_of(align) || end.is_none_or(is_outside) {
             outside(at);
         }
     }
