@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::company::Company;
+use super::lock::Watch;
 use super::place::OwnPlace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::replaceable::Replaceable;
-use crate::sys::{files, fork, word};
+use crate::sys::word::{self, Word};
+use crate::sys::{files, fork};
 
 #[derive(Debug)]
 pub(super) struct Local {
@@ -29,6 +31,15 @@ pub(super) struct Local {
     pub(super) name_is_synced: AtomicBool,
 }
 
+/// The right of one thread of this process to ask for the writer lock.
+#[derive(Debug)]
+pub(super) struct Writing<'a> {
+    _threads: MutexGuard<'a, ()>,
+    /// What this thread has seen of the writer lock while it waited for others, which wait for that: all of them have had enough
+    /// of one holding at the same time, not one after the other.
+    pub(super) watch: Option<Watch>,
+}
+
 impl Local {
     fn new(file: File, writable: bool, is_mapped: bool) -> Self {
         Self {
@@ -44,37 +55,37 @@ impl Local {
         }
     }
 
+    /// The right to ask for the writer lock, which is `word`.
     #[inline]
-    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
-        word::lock(&self.writing)
+    pub(super) fn writing(&self, word: &Word) -> Writing<'_> {
+        match word::try_lock(&self.writing) {
+            Some(threads) => Writing { _threads: threads, watch: None },
+            None => {
+                let watch = Watch::new(word);
+                Writing { _threads: word::lock(&self.writing), watch: Some(watch) }
+            }
+        }
     }
 
     /// The same, or Busy when another thread keeps it for longer than `patience`.
-    pub(super) fn writing_within(&self, patience: Duration) -> Result<MutexGuard<'_, ()>> {
+    pub(super) fn writing_within(&self, word: &Word, patience: Duration) -> Result<Writing<'_>> {
         const LOOK_AGAIN: Duration = Duration::from_micros(50);
-        let start = Instant::now();
+        let (watch, start) = (Watch::new(word), Instant::now());
         loop {
-            match self.writing.try_lock() {
-                Ok(guard) => return Ok(guard),
-                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let text = "another thread of this process waits for the pool's lock";
-                    return Err(Error::new(ErrorKind::Busy, text).with_hint("try again"));
-                }
+            if let Some(threads) = word::try_lock(&self.writing) {
+                return Ok(Writing { _threads: threads, watch: Some(watch) });
             }
+            if start.elapsed() >= patience {
+                let text = "another thread of this process waits for the pool's lock";
+                return Err(Error::new(ErrorKind::Busy, text).with_hint("try again"));
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
     /// The right to ask for the sync lock, unless another thread has it.
     pub(super) fn try_syncing(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.syncing.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        word::try_lock(&self.syncing)
     }
 
     /// What this process knows of those who shared its last sync.

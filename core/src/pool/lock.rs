@@ -38,6 +38,29 @@ pub(super) struct Waiter<'a> {
     pub(super) own: &'a OwnPlace,
     /// How long one holding may last before the wait ends with Busy.
     pub(super) patience: Duration,
+    /// What the caller has seen of the lock already, if it waited before it came to ask for it.
+    pub(super) watch: Option<&'a Watch>,
+}
+
+/// Since when a lock has been seen in the same hands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    /// The count of acquisitions.
+    holding: u64,
+    since: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(word: &Word) -> Self {
+        Self { holding: word.load(Ordering::Relaxed) >> 32, since: Instant::now() }
+    }
+
+    /// Begins anew when `now`, what the word is now, shows that somebody else holds it, or somebody holds it again.
+    pub(super) fn look(&mut self, now: u64) {
+        if now >> 32 != self.holding {
+            *self = Self { holding: now >> 32, since: Instant::now() };
+        }
+    }
 }
 
 /// The lock, held.
@@ -105,8 +128,7 @@ fn acquire_contended<'a>(
         }
         hint::spin_loop();
     }
-    let mut seen = word.load(Ordering::Relaxed) >> 32;
-    let mut since = Instant::now();
+    let mut watch = waiter.watch.copied().unwrap_or_else(|| Watch::new(word));
     loop {
         if done() {
             return Ok(None);
@@ -119,10 +141,8 @@ fn acquire_contended<'a>(
             }
             continue;
         }
-        if now >> 32 != seen {
-            seen = now >> 32;
-            since = Instant::now();
-        }
+        watch.look(now);
+        let lasted = watch.since.elapsed();
         let holder = (now & HOLDER) as u32;
         if u64::from(holder) == mine {
             // We don't hold it, so the last owner of our place died holding it.
@@ -131,7 +151,7 @@ fn acquire_contended<'a>(
             }
             continue;
         }
-        if since.elapsed() >= GRACE {
+        if lasted >= GRACE {
             match place::holder(waiter.map, waiter.file, waiter.own, holder - 1)? {
                 Holder::Dead(fence) => {
                     let won = exchange(word, now, mine | SLEEPERS);
@@ -141,7 +161,7 @@ fn acquire_contended<'a>(
                     }
                     continue;
                 }
-                Holder::Alive(id) if since.elapsed() >= waiter.patience => {
+                Holder::Alive(id) if lasted >= waiter.patience => {
                     let who = match id.pid_here() {
                         Some(pid) => format!("process {pid}"),
                         // Here that number may be another process, which nobody should stop for it.
@@ -149,7 +169,7 @@ fn acquire_contended<'a>(
                     };
                     return Err(Error::new(
                         ErrorKind::Busy,
-                        format!("{who} has held the pool's lock for {:?}", since.elapsed()),
+                        format!("{who} has held the pool's lock for {lasted:?}"),
                     )
                     .with_hint("it may be stopped: let it go on (kill -CONT) or end it"));
                 }
@@ -159,7 +179,7 @@ fn acquire_contended<'a>(
         if waiter.map.is_poisoned() {
             return Err(Error::corrupt("the file became shorter while it was in use"));
         }
-        sleep(word, now, if since.elapsed() < GRACE { GRACE } else { SLEEP.min(waiter.patience) });
+        sleep(word, now, if lasted < GRACE { GRACE } else { SLEEP.min(waiter.patience) });
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::Pool;
 use super::company::Company;
 use super::local::Local;
-use super::lock::{self, Held, Waiter};
+use super::lock::{self, Held, Waiter, Watch};
 use super::place::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
@@ -25,7 +25,7 @@ use crate::sys::files;
 use crate::types::Seq;
 
 /// A disk may be slow: how long one sync may take before those who wait for it get Busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 60 });
 /// How often a sync lets others go first. Writers that do not wait for syncs would hold it up for ever.
 const MAX_YIELDS: u32 = 32;
 /// How many syncs of its own somebody makes for one message. The second one has stored all that is waited for: if that is not there
@@ -167,14 +167,16 @@ impl Pool {
     ) -> Result<Option<(MutexGuard<'a, ()>, Place<'a>, Held<'a>)>> {
         let map = self.map();
         let word = map.sync_lock();
-        let waiter =
-            Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
+        let patience = self.0.options.patience.max(PATIENCE);
+        // Of those behind another thread of the handle too: all have had enough of one sync at the same time.
+        let mut watch = Watch::new(word);
         let company = purpose == Purpose::Flush;
         // Of its own: were another thread of the handle to put its time off, nobody would keep the time.
         let mut met = local.company();
         let mut durable = map.durable().load(Ordering::Acquire);
         loop {
             self.check_sync_failures()?;
+            watch.look(word.load(Ordering::Relaxed));
             while company
                 && let Some(left) = met.is_missed_for(map, !lock::has_sleepers(word))
                 && lock::sleep_while_free(word, left)
@@ -191,6 +193,7 @@ impl Pool {
                     }
                 };
                 let place = local.place.take(map, &local.file, self.0.options.patience)?;
+                let waiter = Waiter { patience, watch: Some(&watch), ..self.waiter(local) };
                 let held = lock::acquire(word, &place, waiter, true, give_up);
                 if let Some(held) = held.map_err(|e| e.with_path(self.path()))?
                     && !done()
@@ -285,6 +288,33 @@ pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()
 mod tests {
     use super::*;
     use crate::types::Durability;
+
+    #[test]
+    fn threads_behind_a_stopped_sync_are_busy_together_and_not_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.plasmite");
+        // As good as another process: it has a place of its own.
+        let stopped = Pool::create(&path, 64 << 10).unwrap();
+        let local = stopped.0.local.get().unwrap();
+        let place = local.place.take(stopped.map(), &local.file, PATIENCE).unwrap();
+        let word = stopped.map().sync_lock();
+        let held = lock::acquire(word, &place, stopped.waiter(local), true, || false).unwrap();
+        assert!(held.is_some());
+        let pool = Pool::open(&path).unwrap();
+        let waited = || {
+            let start = Instant::now();
+            let error = pool.append::<&str>(b"{}", &[], Durability::Flush).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+            start.elapsed()
+        };
+        let waited: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(waited)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // One after the other, the last waits eight times as long as the first.
+        let (first, last) = (waited.iter().min().unwrap(), waited.iter().max().unwrap());
+        assert!(*last < *first * 4, "{waited:?}");
+    }
 
     #[test]
     fn what_is_resized_before_its_sync_is_acknowledged() {
