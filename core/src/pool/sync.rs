@@ -24,7 +24,7 @@ use crate::sys::clock::{self, Instant};
 use crate::sys::files;
 use crate::types::Seq;
 
-/// A disk may be slow: how long one sync may take before those who wait for it get Busy.
+/// A disk may be slow: how long one sync may take before those who wait for it get Busy. A test waits for that.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 60 });
 /// How often a sync lets others go first. Writers that do not wait for syncs would hold it up for ever.
 const MAX_YIELDS: u32 = 32;
