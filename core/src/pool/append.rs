@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::batch::Batch;
 use super::live::{Tip, plausible};
 use super::local::{Local, Writing};
-use super::lock::{self, Held, Waiter};
+use super::lock::{self, Held};
 use super::place::Place;
 use super::ring::Ring;
 use super::{Pool, sync};
@@ -192,14 +192,13 @@ impl Pool {
         let (mut start, mut end) = (0, 0);
         let mut count = 0;
         let put_all = || {
-            let word = self.map().writer_lock();
-            let threads = match self.1 {
-                None => local.writing(word),
+            let mut threads = match self.1 {
+                None => local.writing(),
                 Some(patience) => {
-                    local.writing_within(word, patience).map_err(|e| e.with_path(self.path()))?
+                    local.writing_within(patience).map_err(|e| e.with_path(self.path()))?
                 }
             };
-            let writer = Writer::lock(self, local, &threads)?;
+            let writer = Writer::lock(self, local, &mut threads)?;
             let mut tip = writer.tip()?;
             start = tip.tail;
             for frame in frames {
@@ -236,8 +235,8 @@ impl Pool {
 
     /// Asks, under the writer lock, for a sync of everything committed so far, and tells up to where that is.
     pub(super) fn set_flush_target(&self, local: &Local) -> Result<Tip> {
-        let threads = local.writing(self.map().writer_lock());
-        let writer = Writer::lock(self, local, &threads)?;
+        let mut threads = local.writing();
+        let writer = Writer::lock(self, local, &mut threads)?;
         let tip = writer.tip()?;
         self.map().flush_target().store(tip.seq.get(), Ordering::Release);
         Ok(tip)
@@ -292,13 +291,18 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     #[inline(always)]
-    pub(super) fn lock(pool: &'a Pool, local: &'a Local, threads: &Writing<'_>) -> Result<Self> {
-        let waiter = Waiter { watch: threads.watch.as_ref(), ..pool.waiter(local) };
+    pub(super) fn lock(
+        pool: &'a Pool,
+        local: &'a Local,
+        threads: &mut Writing<'_>,
+    ) -> Result<Self> {
+        let waiter = pool.waiter(local);
         let word = pool.map().writer_lock();
         let with_path = |e: Error| e.with_path(pool.path());
         let place =
             local.place.take(pool.map(), &local.file, waiter.patience).map_err(with_path)?;
-        let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
+        let held = lock::acquire(word, &place, waiter, &mut threads.watch, false, || false)
+            .map_err(with_path)?;
         let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
         failpoint::pass(Failpoint::LockTaken);
         // A deleter that died may have removed the file and not said so.

@@ -4,8 +4,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::Pool;
-use super::lock::{self, Waiter};
+use super::{Pool, lock};
 use crate::client::POOL_SUFFIX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
@@ -33,14 +32,15 @@ impl Pool {
 
     fn unlink(&self) -> Result<()> {
         let local = self.0.local.get()?;
-        let word = self.map().writer_lock();
-        let threads = local.writing(word);
-        let waiter = Waiter { watch: threads.watch.as_ref(), ..self.waiter(local) };
+        let mut threads = local.writing();
+        let waiter = self.waiter(local);
         let with_path = |e: Error| e.with_path(self.path());
         let place =
             local.place.take(self.map(), &local.file, waiter.patience).map_err(with_path)?;
         // Under the lock no append can fall between the file's end and the handles' learning of it.
-        let held = lock::acquire(word, &place, waiter, false, || false).map_err(with_path)?;
+        let word = self.map().writer_lock();
+        let held = lock::acquire(word, &place, waiter, &mut threads.watch, false, || false)
+            .map_err(with_path)?;
         failpoint::pass(Failpoint::DeleteLocked);
         self.check_alive()?;
         self.check_same_file()?;

@@ -10,8 +10,7 @@ use super::lock::Watch;
 use super::place::OwnPlace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::replaceable::Replaceable;
-use crate::sys::word::{self, Word};
-use crate::sys::{files, fork};
+use crate::sys::{files, fork, word};
 
 #[derive(Debug)]
 pub(super) struct Local {
@@ -23,7 +22,7 @@ pub(super) struct Local {
     writable: bool,
     generation: u32,
     /// One thread of the process at a time asks for the writer lock.
-    writing: Mutex<()>,
+    writing: Mutex<Option<Watch>>,
     /// One thread of the process at a time asks for the sync lock: in the file they all have one place.
     syncing: Mutex<()>,
     company: Mutex<Company>,
@@ -34,10 +33,9 @@ pub(super) struct Local {
 /// The right of one thread of this process to ask for the writer lock.
 #[derive(Debug)]
 pub(super) struct Writing<'a> {
-    _threads: MutexGuard<'a, ()>,
-    /// What this thread has seen of the writer lock while it waited for others, which wait for that: all of them have had enough
-    /// of one holding at the same time, not one after the other.
-    pub(super) watch: Option<Watch>,
+    /// What the thread before has seen of the writer lock, if this one waited for that: so those who stand in line behind somebody
+    /// who was stopped have had enough of that together, not one after the other.
+    pub(super) watch: MutexGuard<'a, Option<Watch>>,
 }
 
 impl Local {
@@ -48,32 +46,38 @@ impl Local {
             writable,
             place: OwnPlace::new(),
             generation: fork::generation(),
-            writing: Mutex::new(()),
+            writing: Mutex::new(None),
             syncing: Mutex::new(()),
             company: Mutex::default(),
             name_is_synced: AtomicBool::new(false),
         }
     }
 
-    /// The right to ask for the writer lock, which is `word`.
+    /// The right to ask for the writer lock.
     #[inline]
-    pub(super) fn writing(&self, word: &Word) -> Writing<'_> {
-        match word::try_lock(&self.writing) {
-            Some(threads) => Writing { _threads: threads, watch: None },
-            None => {
-                let watch = Watch::new(word);
-                Writing { _threads: word::lock(&self.writing), watch: Some(watch) }
-            }
-        }
+    pub(super) fn writing(&self) -> Writing<'_> {
+        self.writing_now().unwrap_or_else(|| Writing { watch: word::lock(&self.writing) })
+    }
+
+    /// The same, unless another thread has it.
+    #[inline]
+    fn writing_now(&self) -> Option<Writing<'_>> {
+        let mut watch = word::try_lock(&self.writing)?;
+        // Who did not have to wait yet has all of its patience.
+        *watch = None;
+        Some(Writing { watch })
     }
 
     /// The same, or Busy when another thread keeps it for longer than `patience`.
-    pub(super) fn writing_within(&self, word: &Word, patience: Duration) -> Result<Writing<'_>> {
+    pub(super) fn writing_within(&self, patience: Duration) -> Result<Writing<'_>> {
         const LOOK_AGAIN: Duration = Duration::from_micros(50);
-        let (watch, start) = (Watch::new(word), Instant::now());
+        if let Some(writing) = self.writing_now() {
+            return Ok(writing);
+        }
+        let start = Instant::now();
         loop {
-            if let Some(threads) = word::try_lock(&self.writing) {
-                return Ok(Writing { _threads: threads, watch: Some(watch) });
+            if let Some(watch) = word::try_lock(&self.writing) {
+                return Ok(Writing { watch });
             }
             if start.elapsed() >= patience {
                 let text = "another thread of this process waits for the pool's lock";
@@ -130,5 +134,58 @@ impl PerProcess {
         renewed.map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot open the pool again after fork: {e}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::pool::lock;
+    use crate::sys::map::Map;
+    use crate::sys::word::Word;
+    use crate::{Durability, OpenOptions, Pool};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    /// Has eight threads append by one handle until each is told Busy, while somebody takes this lock and keeps it.
+    fn stop_in(lock: impl Fn(&Map) -> &Word, path: &Path, durability: Durability) {
+        // As good as another process: it has a place of its own.
+        let stopped = Pool::create(path, 64 << 10).unwrap();
+        let pool = OpenOptions::new().patience(PATIENCE).open(path).unwrap();
+        let waited = || loop {
+            let start = Instant::now();
+            if let Err(error) = pool.append::<&str>(b"{}", &[], durability) {
+                assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                return start.elapsed();
+            }
+        };
+        let waited: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(waited)).collect();
+            let (local, map) = (stopped.0.local.get().unwrap(), stopped.map());
+            let place = local.place.take(map, &local.file, PATIENCE).unwrap();
+            let waiter = stopped.waiter(local);
+            let held =
+                lock::acquire(lock(map), &place, waiter, &mut None, false, || false).unwrap();
+            assert!(held.is_some());
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // One after the other, the last waits eight times as long as the first.
+        let (first, last) = (waited.iter().min().unwrap(), waited.iter().max().unwrap());
+        assert!(*last < *first * 4, "{waited:?}");
+    }
+
+    #[test]
+    fn threads_behind_a_stopped_writer_are_busy_together_and_not_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        stop_in(Map::writer_lock, &dir.path().join("p.plasmite"), Durability::Fast);
+    }
+
+    #[test]
+    fn threads_behind_a_stopped_sync_are_busy_together_and_not_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        stop_in(Map::sync_lock, &dir.path().join("p.plasmite"), Durability::Flush);
     }
 }

@@ -38,8 +38,6 @@ pub(super) struct Waiter<'a> {
     pub(super) own: &'a OwnPlace,
     /// How long one holding may last before the wait ends with Busy.
     pub(super) patience: Duration,
-    /// What the caller has seen of the lock already, if it waited before it came to ask for it.
-    pub(super) watch: Option<&'a Watch>,
 }
 
 /// Since when a lock has been seen in the same hands.
@@ -89,12 +87,14 @@ pub(super) fn impossible_place(word: &Word) -> Option<u64> {
     (place >= u64::from(PARTICIPANTS)).then_some(place)
 }
 
-/// Takes the lock, or gives up once `done` says that it is not needed any more.
+/// Takes the lock, or gives up once `done` says that it is not needed any more. What had been seen of it before counts, and what was
+/// seen last is left in `watch`.
 #[inline]
 pub(super) fn acquire<'a>(
     word: &'a Word,
     place: &Place<'_>,
     waiter: Waiter<'_>,
+    watch: &mut Option<Watch>,
     wake_all: bool,
     done: impl Fn() -> bool,
 ) -> Result<Option<Held<'a>>> {
@@ -103,7 +103,7 @@ pub(super) fn acquire<'a>(
     if now & LOW == 0 && exchange(word, now, mine) {
         return Ok(Some(Held { word, wake_all, taken_over: false }));
     }
-    acquire_contended(word, mine, waiter, wake_all, done)
+    acquire_contended(word, mine, waiter, watch, wake_all, done)
 }
 
 #[cold]
@@ -111,6 +111,7 @@ fn acquire_contended<'a>(
     word: &'a Word,
     mine: u64,
     waiter: Waiter<'_>,
+    watch: &mut Option<Watch>,
     wake_all: bool,
     done: impl Fn() -> bool,
 ) -> Result<Option<Held<'a>>> {
@@ -128,7 +129,7 @@ fn acquire_contended<'a>(
         }
         hint::spin_loop();
     }
-    let mut watch = waiter.watch.copied().unwrap_or_else(|| Watch::new(word));
+    let watch = watch.get_or_insert_with(|| Watch::new(word));
     loop {
         if done() {
             return Ok(None);

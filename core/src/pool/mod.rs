@@ -277,7 +277,6 @@ impl Pool {
             file: &local.file,
             own: &local.place,
             patience: self.1.unwrap_or(self.0.options.patience),
-            watch: None,
         }
     }
 }

@@ -82,8 +82,8 @@ impl Pool {
         failpoint::pass(Failpoint::ResizeCopied);
 
         let local = old.0.local.get()?;
-        let threads = local.writing(old.map().writer_lock());
-        let writer = Writer::lock(&old, local, &threads)?;
+        let mut threads = local.writing();
+        let writer = Writer::lock(&old, local, &mut threads)?;
         failpoint::pass(Failpoint::ResizeLocked);
         old.check_alive()?;
         old.check_same_file()?;
@@ -218,9 +218,9 @@ impl Pool {
         let map = options.map(&file, &header, real)?;
         let new = options.adopt(file, header, map, real)?;
         let local = new.0.local.get()?;
-        let threads = local.writing(new.map().writer_lock());
+        let mut threads = local.writing();
         // Nobody may be promised anything of the new file before its name is on the disk.
-        let writer = Writer::lock(&new, local, &threads)?;
+        let writer = Writer::lock(&new, local, &mut threads)?;
         std::fs::rename(temporary, real)
             .map_err(|e| Error::io("put the new file in the pool's place", real, &e))?;
         failpoint::pass(Failpoint::ResizeRenamed);

@@ -20,6 +20,7 @@ const REQUEST_BYTES: u64 = 128 << 10;
 /// A pool file in memory.
 #[derive(Debug)]
 pub(crate) struct Map {
+    /// Never shorter than the header page: see [`Map::check`].
     raw: MmapRaw,
     region: &'static Region,
     /// See [`Map::fetch_singly`].
