@@ -53,6 +53,7 @@ impl Ring<'_> {
     }
 
     /// Copies words out of the ring, around its end. At most a ring full.
+    #[inline]
     pub(super) fn read(&self, start: u64, out: &mut [u64]) {
         let before_end = ((self.geometry.ring_bytes - start) / 8) as usize;
         let (head, rest) = out.split_at_mut(before_end.min(out.len()));

@@ -48,6 +48,7 @@ impl TextWords {
     }
 
     /// Makes these bytes, which are inside the words, the text.
+    #[inline]
     pub(crate) fn check(&mut self, text: Range<usize>) -> Result<(), Utf8Error> {
         // What is ASCII up to the end neither completes nor breaks a character before it.
         let checked = if self.ascii.end >= text.end {
