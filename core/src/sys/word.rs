@@ -20,7 +20,7 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Takes a lock between the threads of one process, also after a panic under it: the values that are locked so are units.
+/// Takes a lock between the threads of one process, also after a panic under it: no panic leaves what is locked so half changed.
 #[cfg(not(test))]
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
