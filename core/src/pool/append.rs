@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 
 use super::batch::Batch;
 use super::live::{Tip, plausible};
-use super::local::{Local, Writing};
-use super::lock::{self, Held};
+use super::local::{Local, Watches, Writing};
+use super::lock::{self, Held, Watch};
 use super::place::Place;
 use super::ring::Ring;
 use super::{Pool, sync};
@@ -198,7 +198,7 @@ impl Pool {
                     local.writing_within(patience).map_err(|e| e.with_path(self.path()))?
                 }
             };
-            let writer = Writer::lock(self, local, &mut threads)?;
+            let mut writer = Writer::lock(self, local, &mut threads)?;
             let mut tip = writer.tip()?;
             start = tip.tail;
             for frame in frames {
@@ -284,6 +284,7 @@ pub(super) struct Writer<'a> {
     pool: &'a Pool,
     local: &'a Local,
     ring: Ring<'a>,
+    sync_watch: &'a mut Option<Watch>,
     // In this order: the lock is free before the place that it named is given back.
     _held: Option<Held<'a>>,
     _place: Place<'a>,
@@ -294,15 +295,16 @@ impl<'a> Writer<'a> {
     pub(super) fn lock(
         pool: &'a Pool,
         local: &'a Local,
-        threads: &mut Writing<'_>,
+        threads: &'a mut Writing<'_>,
     ) -> Result<Self> {
+        let Watches { writer, sync } = &mut *threads.watches;
         let waiter = pool.waiter(local);
         let word = pool.map().writer_lock();
         let with_path = |e: Error| e.with_path(pool.path());
         let place =
             local.place.take(pool.map(), &local.file, waiter.patience).map_err(with_path)?;
-        let held = lock::acquire(word, &place, waiter, &mut threads.watch, false, || false)
-            .map_err(with_path)?;
+        let held =
+            lock::acquire(word, &place, waiter, writer, false, || false).map_err(with_path)?;
         let taken_over = held.as_ref().is_some_and(|h| h.taken_over);
         failpoint::pass(Failpoint::LockTaken);
         // A deleter that died may have removed the file and not said so.
@@ -311,7 +313,7 @@ impl<'a> Writer<'a> {
         } else {
             pool.check_state()?
         }
-        Ok(Self { pool, local, ring: pool.ring(), _held: held, _place: place })
+        Ok(Self { pool, local, ring: pool.ring(), sync_watch: sync, _held: held, _place: place })
     }
 
     /// What the next append goes on from.
@@ -334,7 +336,7 @@ impl<'a> Writer<'a> {
     /// Makes room, copies the frame in, and publishes it.
     #[inline(always)]
     fn put(
-        &self,
+        &mut self,
         frame: &Frame<'_>,
         tip: Tip,
         now: Timestamp,
@@ -394,7 +396,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Moves `oldest` on until a frame of `bytes` bytes and one slot are free behind message `newest`, which ends at `tail`.
-    fn make_room(&self, newest: Seq, tail: u64, bytes: u64) -> Result<()> {
+    fn make_room(&mut self, newest: Seq, tail: u64, bytes: u64) -> Result<()> {
         let map = self.ring.map;
         let geometry = self.ring.geometry;
         let mut oldest = Seq::new(map.oldest().load(Ordering::Relaxed));
@@ -417,7 +419,7 @@ impl<'a> Writer<'a> {
             used = less;
         }
         if oldest != first {
-            sync::allow_eviction(self.pool, self.local, oldest.prev())?;
+            sync::allow_eviction(self.pool, self.local, self.sync_watch, oldest.prev())?;
             // Release: not before the commit of the message that is evicted, which may be of the same batch.
             map.oldest().store(oldest.get(), Ordering::Release);
             failpoint::pass(Failpoint::RoomMade);

@@ -39,8 +39,9 @@ impl Pool {
             local.place.take(self.map(), &local.file, waiter.patience).map_err(with_path)?;
         // Under the lock no append can fall between the file's end and the handles' learning of it.
         let word = self.map().writer_lock();
-        let held = lock::acquire(word, &place, waiter, &mut threads.watch, false, || false)
-            .map_err(with_path)?;
+        let held =
+            lock::acquire(word, &place, waiter, &mut threads.watches.writer, false, || false)
+                .map_err(with_path)?;
         failpoint::pass(Failpoint::DeleteLocked);
         self.check_alive()?;
         self.check_same_file()?;

@@ -22,7 +22,7 @@ pub(super) struct Local {
     writable: bool,
     generation: u32,
     /// One thread of the process at a time asks for the writer lock.
-    writing: Mutex<Option<Watch>>,
+    writing: Mutex<Watches>,
     /// One thread of the process at a time asks for the sync lock: in the file they all have one place.
     syncing: Mutex<()>,
     company: Mutex<Company>,
@@ -30,12 +30,19 @@ pub(super) struct Local {
     pub(super) name_is_synced: AtomicBool,
 }
 
+/// What the thread before has seen of the locks, if this one waited for it: so those who stand in line behind somebody who was
+/// stopped have had enough of that together, not one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    pub(super) writer: Option<Watch>,
+    /// Who makes room under the writer lock may have to wait for a sync.
+    pub(super) sync: Option<Watch>,
+}
+
 /// The right of one thread of this process to ask for the writer lock.
 #[derive(Debug)]
 pub(super) struct Writing<'a> {
-    /// What the thread before has seen of the writer lock, if this one waited for that: so those who stand in line behind somebody
-    /// who was stopped have had enough of that together, not one after the other.
-    pub(super) watch: MutexGuard<'a, Option<Watch>>,
+    pub(super) watches: MutexGuard<'a, Watches>,
 }
 
 impl Local {
@@ -46,7 +53,7 @@ impl Local {
             writable,
             place: OwnPlace::new(),
             generation: fork::generation(),
-            writing: Mutex::new(None),
+            writing: Mutex::default(),
             syncing: Mutex::new(()),
             company: Mutex::default(),
             name_is_synced: AtomicBool::new(false),
@@ -56,16 +63,16 @@ impl Local {
     /// The right to ask for the writer lock.
     #[inline]
     pub(super) fn writing(&self) -> Writing<'_> {
-        self.writing_now().unwrap_or_else(|| Writing { watch: word::lock(&self.writing) })
+        self.writing_now().unwrap_or_else(|| Writing { watches: word::lock(&self.writing) })
     }
 
     /// The same, unless another thread has it.
     #[inline]
     fn writing_now(&self) -> Option<Writing<'_>> {
-        let mut watch = word::try_lock(&self.writing)?;
+        let mut watches = word::try_lock(&self.writing)?;
         // Who did not have to wait yet has all of its patience.
-        *watch = None;
-        Some(Writing { watch })
+        *watches = Watches::default();
+        Some(Writing { watches })
     }
 
     /// The same, or Busy when another thread keeps it for longer than `patience`.
@@ -76,8 +83,8 @@ impl Local {
         }
         let start = Instant::now();
         loop {
-            if let Some(watch) = word::try_lock(&self.writing) {
-                return Ok(Writing { watch });
+            if let Some(watches) = word::try_lock(&self.writing) {
+                return Ok(Writing { watches });
             }
             if start.elapsed() >= patience {
                 let text = "another thread of this process waits for the pool's lock";
@@ -154,6 +161,8 @@ mod tests {
     fn stop_in(lock: impl Fn(&Map) -> &Word, path: &Path, durability: Durability) {
         // As good as another process: it has a place of its own.
         let stopped = Pool::create(path, 64 << 10).unwrap();
+        // Promised before the disk's index knows of it: there is no room in its place without a sync.
+        stopped.append::<&str>(b"{}", &[], Durability::Flush).unwrap();
         let pool = OpenOptions::new().patience(PATIENCE).open(path).unwrap();
         let waited = || loop {
             let start = Instant::now();
@@ -181,6 +190,13 @@ mod tests {
     fn threads_behind_a_stopped_writer_are_busy_together_and_not_one_after_the_other() {
         let dir = tempfile::tempdir().unwrap();
         stop_in(Map::writer_lock, &dir.path().join("p.plasmite"), Durability::Fast);
+    }
+
+    #[test]
+    fn threads_that_need_room_behind_a_stopped_sync_are_busy_together_and_not_one_after_the_other()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        stop_in(Map::sync_lock, &dir.path().join("p.plasmite"), Durability::Fast);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Pool {
                 state => state?,
             }
             self.count_sync(&mut syncs)?;
-            self.sync_once(local, Purpose::Flush, || self.is_safe(seq))?;
+            self.sync_once(local, Purpose::Flush, &mut None, || self.is_safe(seq))?;
         }
         // What the words say is worth nothing once they are not the file's any more.
         if self.map().is_poisoned() {
@@ -113,10 +113,17 @@ impl Pool {
     }
 
     /// One sync, unless `done` turns true while waiting for another's.
-    fn sync_once(&self, local: &Local, purpose: Purpose, done: impl Fn() -> bool) -> Result<()> {
+    fn sync_once(
+        &self,
+        local: &Local,
+        purpose: Purpose,
+        watch: &mut Option<Watch>,
+        done: impl Fn() -> bool,
+    ) -> Result<()> {
         let map = self.map();
         let since = Instant::now();
-        let Some((turn, _place, held)) = self.sync_lock(local, purpose, since, &done)? else {
+        let Some((turn, _place, held)) = self.sync_lock(local, purpose, since, watch, &done)?
+        else {
             return Ok(());
         };
         failpoint::pass(Failpoint::SyncLockTaken);
@@ -163,20 +170,20 @@ impl Pool {
         local: &'a Local,
         purpose: Purpose,
         since: Instant,
+        watch: &mut Option<Watch>,
         done: impl Fn() -> bool,
     ) -> Result<Option<(MutexGuard<'a, ()>, Place<'a>, Held<'a>)>> {
         let map = self.map();
         let word = map.sync_lock();
         let waiter =
             Waiter { patience: self.0.options.patience.max(PATIENCE), ..self.waiter(local) };
-        // Who waits for another thread of the handle to have its turn looks too: they have had enough of one sync together.
-        let mut watch = None;
         let company = purpose == Purpose::Flush;
         // Of its own: were another thread of the handle to put its time off, nobody would keep the time.
         let mut met = local.company();
         let mut durable = map.durable().load(Ordering::Acquire);
         loop {
             self.check_sync_failures()?;
+            // Who waits for another thread of the handle to have its turn looks too: they have had enough of one sync together.
             let seen: &mut Watch = watch.get_or_insert_with(|| Watch::new(word));
             seen.look(word.load(Ordering::Relaxed));
             while company
@@ -195,7 +202,7 @@ impl Pool {
                     }
                 };
                 let place = local.place.take(map, &local.file, self.0.options.patience)?;
-                let held = lock::acquire(word, &place, waiter, &mut watch, true, give_up);
+                let held = lock::acquire(word, &place, waiter, watch, true, give_up);
                 if let Some(held) = held.map_err(|e| e.with_path(self.path()))?
                     && !done()
                 {
@@ -264,7 +271,12 @@ fn sync_failed(why: &str) -> Error {
 
 /// Called under the writer lock before messages up to `last` are overwritten: while a promise newer than `persisted` is
 /// out, the message of that number and those after it stay until the disk itself says that they are not needed.
-pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()> {
+pub(super) fn allow_eviction(
+    pool: &Pool,
+    local: &Local,
+    watch: &mut Option<Watch>,
+    last: Seq,
+) -> Result<()> {
     let map = pool.map();
     let mut syncs = 0;
     loop {
@@ -277,7 +289,7 @@ pub(super) fn allow_eviction(pool: &Pool, local: &Local, last: Seq) -> Result<()
         }
         pool.count_sync(&mut syncs)
             .and_then(|()| {
-                pool.sync_once(local, Purpose::Eviction, || {
+                pool.sync_once(local, Purpose::Eviction, watch, || {
                     map.persisted().load(Ordering::Acquire) > persisted
                 })
             })
