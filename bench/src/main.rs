@@ -24,6 +24,7 @@ mod report;
 mod requests;
 mod rows;
 mod sizes;
+mod tidy;
 mod wake_up;
 
 use std::path::PathBuf;
@@ -58,25 +59,26 @@ fn main() -> ExitCode {
         count::run(operation, path.as_ref(), count.parse().unwrap());
         return ExitCode::SUCCESS;
     }
-    match measure(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::from(2)
-        }
-    }
+    run(&args).unwrap_or_else(|why| {
+        eprintln!("{why}");
+        ExitCode::from(2)
+    })
 }
 
-fn measure(args: Vec<String>) -> Result<(), String> {
+fn run(args: &[String]) -> Result<ExitCode, String> {
+    let (dir, rest) = match args {
+        [word, dir, rest @ ..] if word == tidy::WORD => (Some(dir), rest),
+        rest => (None, rest),
+    };
     let mut wanted = Wanted { effort: Effort::Full, only: String::new(), peers: None };
     let (mut form, mut picture, mut earlier) = (Form::Table, None, Vec::new());
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(USAGE);
+    let mut rest = rest.iter();
+    while let Some(arg) = rest.next() {
+        let mut value = || rest.next().ok_or(format!("{arg} needs a value\n{USAGE}"));
         match arg.as_str() {
             "--quick" => wanted.effort = Effort::Quick,
             "--json" => form = Form::Json,
-            "--only" => wanted.only = value()?,
+            "--only" => wanted.only.clone_from(value()?),
             "--chart" => picture = Some(PathBuf::from(value()?)),
             "--from" => earlier.push(PathBuf::from(value()?)),
             // Built and named by `cargo xtask bench --peers`.
@@ -84,15 +86,29 @@ fn measure(args: Vec<String>) -> Result<(), String> {
                 let (program, plasmite_1) = (PathBuf::from(value()?), PathBuf::from(value()?));
                 wanted.peers = Some(Peers { program, plasmite_1 });
             }
-            _ => return Err(USAGE.to_owned()),
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            unknown => return Err(format!("no option {unknown}\n{USAGE}")),
         }
     }
-    let (rows, machine) = match earlier.as_slice() {
-        [] => (rows::measure(wanted)?, report::machine()),
-        earlier => read(earlier)?,
+    let (rows, machine) = match (earlier.as_slice(), dir) {
+        ([], None) => {
+            rows::check(&wanted)?;
+            return tidy::run(args);
+        }
+        ([], Some(dir)) => {
+            tidy::end_with_parent()?;
+            (rows::measure(wanted, dir.into()), report::machine())
+        }
+        (earlier, _) => read(earlier)?,
     };
     report::print(&rows, &machine, form);
-    picture.map_or(Ok(()), |path| chart::draw(&rows, &machine, &path))
+    if let Some(path) = picture {
+        chart::draw(&rows, &machine, &path)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The rows of earlier runs.

@@ -147,28 +147,35 @@ const AT_THE_END: &[Group] = &[
     ("mount: requests", requests),
 ];
 
-/// Measures the groups whose names contain the word that is asked for.
-///
-/// # Errors
-/// When there is none: what groups there are.
-pub(crate) fn measure(wanted: Wanted) -> Result<Vec<Row>, String> {
-    let Wanted { effort, only, peers } = wanted;
-    let with_peers = peers.is_some();
-    let is_wanted =
-        |group: &&Group| group.0.contains(&only) && (with_peers || !group.0.starts_with("peers"));
-    if !IN_ROUNDS.iter().chain(AT_THE_END).any(|group| is_wanted(&group)) {
-        let names: Vec<_> = IN_ROUNDS.iter().chain(AT_THE_END).map(|group| group.0).collect();
-        return Err(format!(
-            "no group contains {only:?}; there are (those of peers with --peers): {}",
-            names.join(", ")
-        ));
+impl Wanted {
+    fn has(&self, group: &Group) -> bool {
+        group.0.contains(&self.only) && (self.peers.is_some() || !group.0.starts_with("peers"))
     }
+}
+
+/// # Errors
+/// When no group is wanted: what groups there are.
+pub(crate) fn check(wanted: &Wanted) -> Result<(), String> {
+    let all = || IN_ROUNDS.iter().chain(AT_THE_END);
+    if all().any(|group| wanted.has(group)) {
+        return Ok(());
+    }
+    let names: Vec<_> = all().map(|group| group.0).collect();
+    Err(format!(
+        "no group contains {:?}; there are (those of peers with --peers): {}",
+        wanted.only,
+        names.join(", ")
+    ))
+}
+
+/// Measures the groups that are wanted, in this directory.
+pub(crate) fn measure(wanted: Wanted, dir: PathBuf) -> Vec<Row> {
+    let effort = wanted.effort;
     let (rounds, count) = if effort == Effort::Quick { (3, 20_000) } else { (9, 200_000) };
-    let dir = tempfile::tempdir_in(".").map_err(|e| format!("a directory here: {e}"))?;
+    let repeated: Vec<_> = IN_ROUNDS.iter().filter(|group| wanted.has(group)).collect();
+    let once: Vec<_> = AT_THE_END.iter().filter(|group| wanted.has(group)).collect();
     let mut bench =
-        Bench { rows: Vec::new(), dir: dir.path().to_owned(), effort, count, peers, mounts: None };
-    let repeated: Vec<_> = IN_ROUNDS.iter().filter(is_wanted).collect();
-    let once: Vec<_> = AT_THE_END.iter().filter(is_wanted).collect();
+        Bench { rows: Vec::new(), dir, effort, count, peers: wanted.peers, mounts: None };
     let progress = progress(rounds * repeated.len() + once.len());
     for round in 0..rounds {
         for (name, measure) in &repeated {
@@ -184,7 +191,7 @@ pub(crate) fn measure(wanted: Wanted) -> Result<Vec<Row>, String> {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    Ok(bench.rows)
+    bench.rows
 }
 
 /// A bar on stderr, if that is a terminal.
