@@ -31,6 +31,9 @@ struct Buf {
     len: usize,
 }
 
+/// Messages that are appended at once.
+const BATCH: u64 = 100;
+
 type Handle = *mut c_void;
 type Error = *mut *mut c_void;
 type ClientNew = unsafe extern "C" fn(*const c_char, *mut Handle, Error) -> c_int;
@@ -64,6 +67,7 @@ struct CPool {
     pool: Handle,
     append_json: AppendJson,
     append: Append,
+    append_batch: AppendJson,
     get_json: GetJson,
     buf_free: BufFree,
     pool_free: Free,
@@ -93,6 +97,9 @@ impl CPool {
                 pool,
                 append_json: transmute::<*mut c_void, AppendJson>(symbol(c"plsm_pool_append_json")),
                 append: transmute::<*mut c_void, Append>(symbol(c"plsm_pool_append")),
+                append_batch: transmute::<*mut c_void, AppendJson>(symbol(
+                    c"plsm_pool_append_batch",
+                )),
                 get_json: transmute::<*mut c_void, GetJson>(symbol(c"plsm_pool_get_json")),
                 buf_free: transmute::<*mut c_void, BufFree>(symbol(c"plsm_buf_free")),
                 pool_free: transmute::<*mut c_void, Free>(symbol(c"plsm_pool_free")),
@@ -101,12 +108,19 @@ impl CPool {
     }
 
     fn append_json(&self, text: &[u8]) {
+        self.append_text(self.append_json, text);
+    }
+
+    fn append_batch(&self, lines: &[u8]) {
+        self.append_text(self.append_batch, lines);
+    }
+
+    fn append_text(&self, append: AppendJson, text: &[u8]) {
         let mut buf = Buf { data: null_mut(), len: 0 };
-        // SAFETY: as for `open`.
+        // SAFETY: as for `open`; one and many have the same parameters.
         unsafe {
             let (data, len) = (text.as_ptr(), text.len());
-            let code =
-                (self.append_json)(self.pool, data, len, null(), 0, 0, &raw mut buf, null_mut());
+            let code = append(self.pool, data, len, null(), 0, 0, &raw mut buf, null_mut());
             assert_eq!(code, 0);
             (self.buf_free)(&raw mut buf);
         }
@@ -149,6 +163,7 @@ struct Names {
     rust_append_json: &'static str,
     append_json: &'static str,
     append: &'static str,
+    append_batch: &'static str,
     rust_get: &'static str,
     rust_get_json: &'static str,
     get_json: &'static str,
@@ -159,6 +174,7 @@ const LARGE: Names = Names {
     rust_append_json: "Rust append 1 KiB, its envelope made",
     append_json: "C append_json 1 KiB",
     append: "C append 1 KiB, receipt only",
+    append_batch: "C append_batch 1 KiB, 100 at once",
     rust_get: "Rust get 1 KiB",
     rust_get_json: "Rust get 1 KiB, as JSON",
     get_json: "C get_json 1 KiB",
@@ -169,6 +185,7 @@ const SMALL: Names = Names {
     rust_append_json: "Rust append 7 bytes, its envelope made",
     append_json: "C append_json 7 bytes",
     append: "C append 7 bytes, receipt only",
+    append_batch: "C append_batch 7 bytes, 100 at once",
     rust_get: "Rust get 7 bytes",
     rust_get_json: "Rust get 7 bytes, as JSON",
     get_json: "C get_json 7 bytes",
@@ -210,6 +227,9 @@ fn appends(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, text: 
     bench.note(names.rust_append_json, ns, None, None);
     let ns = timed(count, |_| c_pool.append_json(black_box(text)));
     bench.note(names.append_json, ns, Some((names.rust_append_json, 1.3)), None);
+    let lines = [text, b"\n"].concat().repeat(BATCH as usize);
+    let ns = timed(count / BATCH, |_| c_pool.append_batch(black_box(&lines))) / BATCH as f64;
+    bench.note(names.append_batch, ns, Some((names.append_json, 1.0)), None);
 }
 
 fn gets(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, count: u64) {

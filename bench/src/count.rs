@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use plasmite_core::json::Document;
-use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
+use plasmite_core::{Durability, Entry, Message, Pool, Seq, TailOptions};
 
 use crate::documents::dense;
 
@@ -29,6 +29,15 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
             black_box(message.data());
         }
     };
+    let tail = |text: &[u8], count| {
+        let mut tail = pool.tail(TailOptions::default()).unwrap();
+        let mut message = Message::default();
+        append(text, WARM_UP);
+        for _ in 0..count {
+            append(text, 1);
+            black_box(tail.try_next_into(&mut message).unwrap());
+        }
+    };
     match operation {
         "check-1k" => {
             for _ in 0..count {
@@ -43,6 +52,14 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
                 pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
             }
         }
+        // A batch counts as one operation.
+        "append-checked-1k-batch-32" => {
+            let document = Document::parse(large.as_bytes()).unwrap();
+            let batch = [Entry { document: &document, tags: NO_TAGS }; 32];
+            for _ in 0..WARM_UP / 32 + count {
+                pool.append_batch(black_box(&batch), Durability::Fast).unwrap();
+            }
+        }
         "get-7" => {
             append(small, 16);
             get(count);
@@ -51,15 +68,8 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
             append(large.as_bytes(), 16);
             get(count);
         }
-        "tail-7" => {
-            let mut tail = pool.tail(TailOptions::default()).unwrap();
-            let mut message = Message::default();
-            append(small, WARM_UP);
-            for _ in 0..count {
-                append(small, 1);
-                black_box(tail.try_next_into(&mut message).unwrap());
-            }
-        }
+        "tail-7" => tail(small, count),
+        "tail-1k" => tail(large.as_bytes(), count),
         other => panic!("no operation {other}"),
     }
     Pool::delete(path).unwrap();

@@ -12,15 +12,15 @@ use plasmite_core::{Durability, Entry, Pool};
 
 use crate::documents::dense;
 use crate::limits::each;
-use crate::processes::{quantile, ready, spawn, wait_ready};
+use crate::processes::{ready, spawn, wait_ready};
 use crate::report::Unit;
 use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
 /// Where the file says which boot of the machine it was last used in (core/FORMAT.md).
 const BOOT_ID_AT: u64 = 832;
-/// Times that a row which is measured once is measured in a row.
-const BURSTS: u32 = 5;
+/// Rounds of the appends to one pool, by turns with the smallest.
+const ROUNDS: u32 = 5;
 const SMALLEST: &str = "append 1 KiB, full pool of 64 KiB";
 
 const SIZES: &[(&str, u64)] = &[
@@ -32,42 +32,50 @@ const SIZES: &[(&str, u64)] = &[
 ];
 
 pub(crate) fn rows(bench: &mut Bench) {
+    let text = dense(1024);
+    let smallest_path = bench.dir.join("smallest.plasmite");
+    let smallest = Pool::create(&smallest_path, SIZES[0].1).unwrap();
+    fill(bench, SIZES[0].0, &smallest, &text);
     let most = if bench.effort == Effort::Quick { 64 << 20 } else { u64::MAX };
     for (what, size_bytes) in SIZES.iter().filter(|(_, size_bytes)| *size_bytes <= most) {
         let path = bench.dir.join("sized.plasmite");
         match Pool::create(&path, *size_bytes) {
-            Ok(pool) => full(bench, what, &path, pool),
+            Ok(pool) => full(bench, what, &path, pool, &smallest, &text),
             // A disk may be too small for the largest.
             Err(why) => eprintln!("no pool of {what}: {why}"),
         }
         let _ = Pool::delete(&path);
     }
+    drop(smallest);
+    Pool::delete(&smallest_path).unwrap();
 }
 
-fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool) {
-    let text = dense(1024);
-    fill(bench, what, &pool, &text);
+fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool, smallest: &Pool, text: &str) {
+    fill(bench, what, &pool, text);
     let count = bench.count;
-    let limit = Some((SMALLEST, 1.5)).filter(|(name, _)| !name.ends_with(what));
-    for _ in 0..BURSTS {
+    let burst = |pool: &Pool| {
         let start = Instant::now();
         for _ in 0..count {
             pool.append(black_box(text.as_bytes()), NO_TAGS, Durability::Fast).unwrap();
         }
-        bench.note(&format!("append 1 KiB, full pool of {what}"), each(start, count), limit, None);
+        each(start, count)
+    };
+    let name = format!("append 1 KiB, full pool of {what}");
+    for _ in 0..ROUNDS {
+        bench.note(SMALLEST, burst(smallest), None, None);
+        if name != SMALLEST {
+            bench.note(&name, burst(&pool), Some((SMALLEST, 1.5)), None);
+        }
     }
     drop(pool);
 
-    let mut opened: Vec<_> = (0..40)
-        .map(|_| {
-            let start = Instant::now();
-            let pool = Pool::open(path).unwrap();
-            let ns = start.elapsed().as_nanos() as f64;
-            drop(pool);
-            ns
-        })
-        .collect();
-    bench.note(&format!("open a pool of {what}"), quantile(&mut opened, 0.5), None, None);
+    for _ in 0..40 {
+        let start = Instant::now();
+        let pool = Pool::open(path).unwrap();
+        let ns = start.elapsed().as_nanos() as f64;
+        drop(pool);
+        bench.note(&format!("open a pool of {what}"), ns, None, None);
+    }
     let mut child = spawn("open", path, 0);
     wait_ready(&mut child);
     let mut kib = String::new();

@@ -15,8 +15,10 @@ use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
 const MANY: usize = 8;
-/// Times that a row which is measured once is measured in a row.
-const BURSTS: u32 = 5;
+/// Rounds of the readers that wait for something else.
+const ROUNDS: u32 = 5;
+/// How long those who spin look for a message before they sleep.
+const SPIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn rows(bench: &mut Bench) {
     across(bench);
@@ -31,18 +33,15 @@ pub(crate) fn rows(bench: &mut Bench) {
     let names = ["wake-up, 8 readers, p50", "wake-up, 8 readers, p99", "wake-up, 8 readers, p99.9"];
     let many = times(&bench.dir, "wait-times", MANY, count / 4, None);
     note(bench, &names, many);
-    // Each takes a CPU.
+    // Each takes a CPU, if there are so many.
     if let Some(cpus) = cpus {
         let spinning = times(&bench.dir, "spin-times", 1, count, Some(cpus));
         let names = ["spinning reader, p50", "spinning reader, p99", "spinning reader, p99.9"];
         note(bench, &names, spinning);
     }
-    if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > MANY) {
-        let spinning = times(&bench.dir, "spin-times", MANY, count, None);
-        let names =
-            ["8 spinning readers, p50", "8 spinning readers, p99", "8 spinning readers, p99.9"];
-        note(bench, &names, spinning);
-    }
+    let spinning = times(&bench.dir, "spin-times", MANY, count / 4, None);
+    let names = ["8 spinning readers, p50", "8 spinning readers, p99", "8 spinning readers, p99.9"];
+    note(bench, &names, spinning);
 }
 
 fn note(bench: &mut Bench, names: &[&str; 3], mut times: Vec<f64>) {
@@ -109,15 +108,15 @@ fn beside_another(dir: &Path, work: impl FnOnce()) -> f64 {
     ns
 }
 
-fn tail_of_new(path: &Path) -> Tail {
+fn tail_of_new(path: &Path, spin: Duration) -> Tail {
     let pool = Pool::open(path).unwrap();
     let since = Some(pool.bounds().unwrap().newest.next());
-    pool.tail(TailOptions { since, ..TailOptions::default() }).unwrap()
+    pool.tail(TailOptions { since, spin, ..TailOptions::default() }).unwrap()
 }
 
 /// The child that reads what comes.
 pub(crate) fn tail(path: &Path, count: u64) {
-    let mut tail = tail_of_new(path);
+    let mut tail = tail_of_new(path, Duration::ZERO);
     let mut message = Message::default();
     ready();
     let mut read = 0;
@@ -158,15 +157,13 @@ fn times(dir: &Path, role: &str, readers: usize, count: u64, cpus: Option<Cpus>)
 }
 
 /// The child that prints how long each message took to it, asleep or awake.
-pub(crate) fn print_times(path: &Path, count: u64, sleeps: bool) {
-    let mut tail = tail_of_new(path);
+pub(crate) fn print_times(path: &Path, count: u64, spins: bool) {
+    let mut tail = tail_of_new(path, if spins { SPIN } else { Duration::ZERO });
     let mut message = Message::default();
     ready();
     let mut times = Vec::new();
     while (times.len() as u64) < count {
-        if sleeps {
-            tail.wait(None).unwrap();
-        }
+        tail.wait(None).unwrap();
         while tail.try_next_into(&mut message).unwrap() {
             let now = monotonic_ns();
             let sent: String = message.data().chars().filter(char::is_ascii_digit).collect();
@@ -193,13 +190,17 @@ pub(crate) fn idle(bench: &mut Bench) {
         each(start, count)
     };
     burst();
-    (0..BURSTS).for_each(|_| bench.note("append 7 bytes, no reader", burst(), None, None));
+    for _ in 0..ROUNDS {
+        for &readers in numbers {
+            bench.note("append 7 bytes, no reader", burst(), None, None);
+            let waiting = Waiting::start(&other, readers);
+            let name = format!("append 7 bytes, {readers} idle readers of another pool");
+            let limit = Some(("append 7 bytes, no reader", 1.1));
+            bench.note(&name, burst(), limit, None);
+            drop(waiting);
+        }
+    }
     for &readers in numbers {
-        let waiting = Waiting::start(&other, readers);
-        let name = format!("append 7 bytes, {readers} idle readers of another pool");
-        let limit = Some(("append 7 bytes, no reader", 1.1));
-        (0..BURSTS).for_each(|_| bench.note(&name, burst(), limit, None));
-        drop(waiting);
         let waiting = Waiting::start(&path, readers);
         let mut woken = Vec::new();
         for _ in 0..40 {
@@ -244,7 +245,7 @@ pub(crate) fn wait(path: &Path, readers: u64) {
     for _ in 0..readers {
         let (path, asleep) = (path.to_owned(), asleep.clone());
         std::thread::spawn(move || {
-            let mut tail = tail_of_new(&path);
+            let mut tail = tail_of_new(&path, Duration::ZERO);
             let mut message = Message::default();
             asleep.send(()).unwrap();
             loop {

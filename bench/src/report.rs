@@ -80,8 +80,11 @@ impl Row {
     fn quantile(&self, q: f64) -> f64 {
         let mut sorted = self.rounds.clone();
         sorted.sort_by(f64::total_cmp);
-        let last = sorted.len().saturating_sub(1) as f64;
-        sorted.get((last * q).round() as usize).copied().unwrap_or(f64::NAN)
+        let at = sorted.len().saturating_sub(1) as f64 * q;
+        // Between two of them, as much of each as lies nearer to it: of three rounds too the quartiles are not the median.
+        let value = |at: f64| sorted.get(at as usize).copied().unwrap_or(f64::NAN);
+        let (below, above) = (value(at.floor()), value(at.ceil()));
+        below + (above - below) * at.fract()
     }
 }
 
@@ -171,13 +174,15 @@ fn print_line(row: &Row, beside: Beside<'_>) {
         Unit::Ns => format!("{:.0}", 1e9 / row.median()),
         _ => String::new(),
     };
+    let middle_half = match row.rounds.len() {
+        1 => String::new(),
+        _ => format!("{:>8.1}–{:<8.1}", row.quantile(0.25), row.quantile(0.75)),
+    };
     println!(
-        "{:<52} {:>12.1} {:<5} {:>8.1}–{:<8.1} {per_second:>12}  {}",
+        "{:<52} {:>12.1} {:<5} {middle_half:>17} {per_second:>12}  {}",
         row.name,
         row.median(),
         row.unit.name(),
-        row.quantile(0.25),
-        row.quantile(0.75),
         against.trim()
     );
 }
@@ -190,9 +195,32 @@ pub(crate) fn machine() -> String {
         .lines()
         .find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim()))
         .unwrap_or("unknown CPU");
+    let virtual_cpus = if info.contains(" hypervisor") { " of a virtual machine" } else { "" };
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    let gib = kib.unwrap_or(0).div_ceil(1 << 20);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let python = crate::python::version();
-    format!("{model}, {cpus} CPUs, Linux {}, {python}", kernel.trim())
+    let (kernel, file_system) = (kernel.trim(), file_system());
+    format!(
+        "{model}, {cpus} CPUs{virtual_cpus}, {gib} GiB, {file_system}, Linux {kernel}, {python}"
+    )
+}
+
+/// The file system that the current directory lies in, and what that lies on.
+fn file_system() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ');
+            let (device, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
+            here.starts_with(point).then(|| (point.len(), format!("{kind} on {device}")))
+        })
+        // Of mounts at one place the last one is seen.
+        .max_by_key(|(len, _)| *len)
+        .map_or_else(|| "unknown file system".to_owned(), |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -212,6 +240,18 @@ mod tests {
             row.limit.as_ref().is_some_and(|l| l.name == "append: Plasmite" && l.aim.is_none())
         );
         assert!(parse("{}").is_err());
+    }
+
+    #[test]
+    fn quartiles_lie_between_the_rounds() {
+        let of = |rounds: &[f64]| {
+            let row = Row { rounds: rounds.to_vec(), ..Row::new("a", Unit::Ns) };
+            [0.25, 0.5, 0.75].map(|q| row.quantile(q))
+        };
+        assert_eq!(of(&[9.0, 1.0, 3.0]), [2.0, 3.0, 6.0]);
+        assert_eq!(of(&[1.0, 2.0]), [1.25, 1.5, 1.75]);
+        assert_eq!(of(&[4.0]), [4.0; 3]);
+        assert!(of(&[])[1].is_nan());
     }
 
     #[test]

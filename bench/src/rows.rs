@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use plasmite_core::json::Document;
-use plasmite_core::{Durability, Message, Pool, Seq, TailOptions};
+use plasmite_core::{Durability, Entry, Message, Pool, Seq, TailOptions};
 use serde::de::IgnoredAny;
 
 use crate::documents::dense;
@@ -275,6 +275,13 @@ fn in_process(bench: &mut Bench) {
         pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
     }
     bench.note("append 1 KiB, checked before", each(start, count), None, Some(250.0));
+    let batch = [Entry { document: &document, tags: NO_TAGS }; 100];
+    let start = Instant::now();
+    for _ in 0..count / batch.len() as u64 {
+        pool.append_batch(black_box(&batch), Durability::Fast).unwrap();
+    }
+    let limit = Some(("append 1 KiB, checked before", 1.0));
+    bench.note("append 1 KiB, checked before, 100 at once", each(start, count), limit, None);
     let small = Document::parse(b"{\"a\":1}").unwrap();
     let start = Instant::now();
     for _ in 0..count {

@@ -443,3 +443,25 @@ impl<'a> Writer<'a> {
             .with_offset(crate::format::header::COMMITTED_SEQ_AT)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_the_lock_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.plasmite");
+        let pool = Pool::create(&path, 64 << 10).unwrap();
+        let acquisitions = || pool.map().writer_lock().load(Ordering::Relaxed) >> 32;
+        let before = acquisitions();
+        let document = Document::parse(b"{}").unwrap();
+        let entries = [Entry { document: &document, tags: &[] }; 100];
+        pool.append_batch(&entries, Durability::Fast).unwrap();
+        assert_eq!(acquisitions() - before, 1);
+        for _ in 0..100 {
+            pool.append_document::<&str>(&document, &[], Durability::Fast).unwrap();
+        }
+        assert_eq!(acquisitions() - before, 101);
+    }
+}
