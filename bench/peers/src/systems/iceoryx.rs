@@ -1,4 +1,4 @@
-//! iceoryx2: messages in shared memory that nobody copies, and which nobody keeps; an event wakes the subscriber.
+//! iceoryx2: messages are written into shared memory, read in place, and kept by nobody; an event wakes the subscriber.
 
 use std::path::Path;
 

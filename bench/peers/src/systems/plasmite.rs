@@ -1,6 +1,7 @@
 //! Plasmite itself, under the same harness. It checks each message; the others take any bytes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plasmite_core::json::Document;
 use plasmite_core::{Entry, Message, Pool, Seq, Tail, TailOptions};
@@ -8,20 +9,22 @@ use plasmite_core::{Entry, Message, Pool, Seq, Tail, TailOptions};
 use crate::system::{Behind, Does, Durability, Receiver, Sender, System, Wanted};
 
 const NO_TAGS: &[&str] = &[];
+/// How long it looks for a message before it sleeps.
+const SPIN: Duration = Duration::from_secs(10);
 
 pub(super) const POOL: System = System {
     name: "Plasmite",
     does: Does { keeps: true, batches: true, streams: true },
     set_up,
     sender,
-    receiver: |dir| Box::new(tail(dir)),
+    receiver: |dir| Box::new(reader(dir, Duration::ZERO)),
     kept: |dir, _sent| Pool::open(&path(dir)).unwrap().bounds().unwrap().count(),
 };
 
 pub(super) const SPINNING: System = System {
     name: "Plasmite, spinning",
     does: Does { keeps: false, batches: false, streams: false },
-    receiver: |dir| Box::new(Spinning(tail(dir))),
+    receiver: |dir| Box::new(reader(dir, SPIN)),
     ..POOL
 };
 
@@ -64,42 +67,22 @@ impl Sender for Appends {
     }
 }
 
-struct Blocking(Tail, Message);
+struct Reader(Tail, Message);
 
-fn tail(dir: &Path) -> Blocking {
+fn reader(dir: &Path, spin: Duration) -> Reader {
     let pool = Pool::open(&path(dir)).unwrap();
     let since = Some(Seq::new(pool.bounds().unwrap().newest.get() + 1));
-    Blocking(
-        pool.tail(TailOptions { since, ..TailOptions::default() }).unwrap(),
+    Reader(
+        pool.tail(TailOptions { since, spin, ..TailOptions::default() }).unwrap(),
         Message::default(),
     )
 }
 
-impl Blocking {
-    /// False: there is none.
-    fn take(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
-        let mut found = false;
-        while self.0.try_next_into(&mut self.1).unwrap() {
-            found = true;
-            take(self.1.data().as_bytes());
-        }
-        found
-    }
-}
-
-impl Receiver for Blocking {
+impl Receiver for Reader {
     fn receive(&mut self, take: &mut dyn FnMut(&[u8])) {
         self.0.wait(None).unwrap();
-        self.take(take);
-    }
-}
-
-struct Spinning(Blocking);
-
-impl Receiver for Spinning {
-    fn receive(&mut self, take: &mut dyn FnMut(&[u8])) {
-        while !self.0.take(take) {
-            std::hint::spin_loop();
+        while self.0.try_next_into(&mut self.1).unwrap() {
+            take(self.1.data().as_bytes());
         }
     }
 }
