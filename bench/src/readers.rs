@@ -194,7 +194,6 @@ pub(crate) fn idle(bench: &mut Bench) {
     // A process without readers is started and waited for too, and each number comes first in turn: what was there just before shows.
     let mut turns = [&[0], numbers].concat();
     for _ in 0..ROUNDS {
-        turns.rotate_left(1);
         for &readers in &turns {
             let waiting = Waiting::start(&other, readers);
             let name = format!("append 7 bytes, {readers} idle readers of another pool");
@@ -202,6 +201,7 @@ pub(crate) fn idle(bench: &mut Bench) {
             bench.note(&name, burst(), limit, None);
             drop(waiting);
         }
+        turns.rotate_left(1);
     }
     for &readers in numbers {
         let waiting = Waiting::start(&path, readers);

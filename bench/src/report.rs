@@ -113,9 +113,11 @@ pub(crate) fn print(rows: &[Row], machine: &str, form: Form) {
 type Beside<'a> = Option<(&'a Against, f64)>;
 
 fn print_json(row: &Row, beside: Beside<'_>, machine: &str) {
+    // What was measured once has no range.
+    let quartile = |q| (row.rounds.len() > 1).then(|| row.quantile(q));
     let value = serde_json::json!({
         "name": row.name, "unit": row.unit.name(), "median": finite(row.median()),
-        "q1": finite(row.quantile(0.25)), "q3": finite(row.quantile(0.75)), "aim": row.aim,
+        "q1": quartile(0.25), "q3": quartile(0.75), "aim": row.aim,
         "limit": beside.map(|(against, _)| &against.name), "ratio": beside.map(|(_, ratio)| ratio),
         "aim_ratio": row.limit.as_ref().and_then(|against| against.aim),
         "group": row.compared.as_ref().map(|compared| &compared.group),
@@ -139,7 +141,7 @@ pub(crate) fn parse(text: &str) -> Result<(Vec<Row>, String), String> {
         let number = |key: &str| value[key].as_f64();
         let name = text("name").ok_or_else(|| format!("no row of this benchmark: {line}"))?;
         let unit = Unit::ALL.into_iter().find(|unit| value["unit"] == unit.name());
-        // As many as give the same quartiles.
+        // As many as give the same quartiles; the median alone where there are none.
         let quartiles = ["q1", "q1", "median", "q3", "q3"];
         rows.push(Row {
             unit: unit.ok_or_else(|| format!("no unit of this benchmark: {line}"))?,
@@ -239,6 +241,8 @@ mod tests {
         assert!(
             row.limit.as_ref().is_some_and(|l| l.name == "append: Plasmite" && l.aim.is_none())
         );
+        let once = r#"{"name":"open","unit":"ns","median":3.0,"q1":null,"q3":null}"#;
+        assert_eq!(parse(once).unwrap().0[0].rounds, [3.0]);
         assert!(parse("{}").is_err());
     }
 

@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let dir = tempfile::tempdir_in(".").map_err(|e| format!("a directory here: {e}"))?;
     let failed = |e: io::Error| format!("measure in {}: {e}", dir.path().display());
-    // Who is orphaned by a death in the group is a child of this process then, and can be waited for.
+    // Who is orphaned by a death in the group is a child of this process then, and can be waited for. (Any pid turns it on, prctl(2).)
     set_child_subreaper(Some(Pid::INIT)).map_err(|e| failed(e.into()))?;
     // Before there is something to tidy up.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD]).map_err(failed)?;

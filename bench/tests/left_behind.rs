@@ -72,6 +72,14 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    /// Of a test that has failed.
+    fn drop(&mut self) {
+        let _ended = self.bench.kill();
+        let _reaped = self.bench.wait();
+    }
+}
+
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
