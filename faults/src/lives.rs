@@ -17,7 +17,7 @@ use crate::document;
 use crate::storm::Storm;
 
 const BOOT_ID_AT: u64 = 832;
-/// How long a handle may take to learn that its pool was deleted by one that died; the engine looks every 80 ms.
+/// How long a handle may take to learn that its pool was deleted by one that died; the engine looks once a second at least.
 const NEWS: Duration = Duration::from_secs(30);
 
 impl Storm<'_> {

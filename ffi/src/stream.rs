@@ -23,9 +23,6 @@ const MESSAGE: c_int = 1;
 /// No message came in the time given; more may come.
 const AGAIN: c_int = 2;
 
-/// How often a waiting thread looks whether another one has brought the stream to its end.
-const LOOK: Duration = Duration::from_millis(100);
-
 #[derive(Debug)]
 pub(crate) struct Stream {
     timeout: Option<Duration>,
@@ -100,12 +97,23 @@ impl Stream {
         pool.spin(seen, left.map_or(spin, |left| left.min(spin)))
     }
 
-    /// Waits a while for a message after `seen`, or for a signal handler, in vain perhaps.
-    fn wait(&self, pool: &Pool, seen: Seq, left: Option<Duration>) -> Result<Waited> {
+    /// Waits for a message after `seen`, or for a signal handler. No other thread brings the stream to its end without a message after
+    /// `seen`.
+    fn wait(
+        &self,
+        pool: &Pool,
+        seen: Seq,
+        left: Option<Duration>,
+        signals: Signals,
+    ) -> Result<Waited> {
         if self.spin(pool, seen, left)? {
             return Ok(Waited::Newer);
         }
-        pool.wait_or_signal(seen, Some(left.map_or(LOOK, |left| left.min(LOOK))))
+        match signals {
+            Signals::EndTheWait => pool.wait_or_signal(seen, left),
+            Signals::Nothing if pool.wait(seen, left)? => Ok(Waited::Newer),
+            Signals::Nothing => Ok(Waited::TimeOut),
+        }
     }
 
     /// Nothing has come in time.
@@ -149,7 +157,7 @@ impl Stream {
             let waited = if is_over {
                 self.give_up(&pool, seen).map(|()| Waited::TimeOut)
             } else {
-                self.wait(&pool, seen, left)
+                self.wait(&pool, seen, left, signals)
             };
             match waited {
                 // The cursor goes on in the pool's new file.

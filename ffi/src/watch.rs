@@ -14,7 +14,7 @@ use plasmite_core::{Error, ErrorKind, MAX_SEQ, Pool, Result, Seq, fork_generatio
 use crate::readiness::Signal;
 
 /// How long the thread may take to notice that its last stream was freed.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a process watches: one entry for each pool's file.
 #[derive(Debug)]

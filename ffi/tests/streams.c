@@ -310,6 +310,25 @@ static void count_signal(int number)
     signals++;
 }
 
+/* Long after the wait began, whatever the handler asks of system calls. */
+static void a_signal_handler_ends_an_idle_wait(plsm_client_t *client, int flags)
+{
+    plsm_pool_t *pool = pool_of(client, flags == 0 ? "idle" : "idle-restart", 0);
+    struct sigaction action;
+    struct itimerval later;
+    memset(&action, 0, sizeof action);
+    memset(&later, 0, sizeof later);
+    action.sa_handler = count_signal;
+    action.sa_flags = flags;
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    later.it_value.tv_usec = later.it_interval.tv_usec = 300000;
+    CHECK(setitimer(ITIMER_REAL, &later, NULL) == 0);
+    CHECK(plsm_pool_wait(pool, 0, 0, 0, NULL) == 0);
+    memset(&later, 0, sizeof later);
+    CHECK(setitimer(ITIMER_REAL, &later, NULL) == 0);
+    plsm_pool_free(pool);
+}
+
 static void a_signal_handler_ends_a_wait(plsm_client_t *client)
 {
     plsm_pool_t *pool = pool_of(client, "signals", 0);
@@ -375,6 +394,8 @@ int main(int argc, char **argv)
     descriptors_of_one_pool_wake_together(client);
     a_descriptor_tells_of_a_file_that_was_removed(client, argv[1]);
     a_signal_handler_ends_a_wait(client);
+    a_signal_handler_ends_an_idle_wait(client, 0);
+    a_signal_handler_ends_an_idle_wait(client, SA_RESTART);
     a_wait_may_spin_first(pool);
     plsm_pool_free(pool);
     plsm_client_free(client);

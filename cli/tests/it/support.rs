@@ -191,8 +191,10 @@ impl Sandbox {
 pub(crate) fn waits_for_messages(pid: u32, pool: &str) -> bool {
     let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     // Nothing else has a reader in a futex once the pool is mapped.
+    // futex(2) and futex_waitv(2), as x86_64 or arm64 number them.
     let futex = if cfg!(target_arch = "x86_64") { "202 " } else { "98 " };
-    of("maps").contains(&format!("/{pool}.plasmite")) && of("syscall").starts_with(futex)
+    let is_asleep = |call: String| call.starts_with(futex) || call.starts_with("449 ");
+    of("maps").contains(&format!("/{pool}.plasmite")) && is_asleep(of("syscall"))
 }
 
 fn watch(name: &str, done: &Receiver<()>, children: &Mutex<Vec<Pid>>) {

@@ -10,7 +10,7 @@ file_of() { awk -v mark="<!-- file: $1 -->" '$0 == mark { on = 1 } on && /^```$/
 # messages POOL: how many there are.
 messages() { plasmite pool info "$1" | jq .messages; }
 # waits PID POOL: it follows the pool, and has looked at all that is there.
-waits() { until_true sh -c "grep -q '/$2.plasmite' /proc/$1/maps && grep -Eq '^(202|98) ' /proc/$1/syscall"; }
+waits() { until_true sh -c "grep -q '/$2.plasmite' /proc/$1/maps && grep -Eq '^(202|98|449) ' /proc/$1/syscall"; }
 # killed PID: a process that this script started, by SIGKILL.
 killed() {
     kill -9 "$1"

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shuttle::scheduler::Scheduler;
 use shuttle::{Config, MaxSteps, Runner};
@@ -125,6 +126,88 @@ fn no_wake_up_is_missed_by_two_waiters() {
     nobody_sleeps_on(1, 1, 2, up_to(2));
 }
 
+/// An appender dies before its access number `n`, beside two others who wait, and have waited for so long. Who has waited for a while
+/// already would sleep for ever.
+fn death_beside_waiters(n: usize, waited: Duration) -> bool {
+    let start = Start::of(|_| ());
+    let reached = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let died = reached.clone();
+    explore(up_to(1), move || {
+        let (world, _observing) = World::new(of_waking, true);
+        let died = died.clone();
+        world.run(|| {
+            let doomed = open(start.restore());
+            let heir = open(&start.path);
+            let waiters = [open(&start.path), open(&start.path)];
+            let waiting = waiters.map(|pool| {
+                process(&world, move |_| {
+                    assert_eq!(pool.wait_or_signal(Seq::ZERO, None).unwrap(), Waited::Newer);
+                })
+            });
+            let first = process(&world, move |world| {
+                // It leaves a mark behind.
+                if !waited.is_zero() {
+                    assert!(!doomed.wait(Seq::ZERO, Some(waited)).unwrap());
+                }
+                world.until_death(n, || put(&doomed, "{}")).is_some()
+            });
+            if !first.join().unwrap() {
+                died.store(true, std::sync::atomic::Ordering::Relaxed);
+                if heir.bounds().unwrap().newest == Seq::ZERO {
+                    put(&heir, "{}");
+                }
+            }
+            waiting.into_iter().for_each(|task| task.join().unwrap());
+        });
+    });
+    reached.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[test]
+fn death_at_any_access_of_waking_leaves_nobody_asleep() {
+    for waited in [Duration::ZERO, Duration::from_secs(1)] {
+        let last = (0..).find(|n| !death_beside_waiters(*n, waited)).unwrap();
+        assert!(last > 15, "{last}");
+    }
+}
+
+/// A process that deletes the pool dies before its access number `n`, beside one that has waited for a while and would sleep for ever.
+fn death_of_a_deleter(n: usize) -> bool {
+    let start = Start::of(|_| ());
+    let reached = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let died = reached.clone();
+    explore(up_to(0), move || {
+        let (world, _observing) = World::new(of_waiting, true);
+        let died = died.clone();
+        world.run(|| {
+            let (doomed, waiter) = (open(start.restore()), open(&start.path));
+            let path = start.path.clone();
+            let first = process(&world, move |world| {
+                assert!(!doomed.wait(Seq::ZERO, Some(Duration::from_secs(1))).unwrap());
+                world.until_death(n, || Pool::delete(&path).unwrap()).is_some()
+            });
+            let waiting = process(&world, move |_| {
+                let error = waiter.wait_or_signal(Seq::ZERO, None).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::NotFound);
+            });
+            if !first.join().unwrap() {
+                died.store(true, std::sync::atomic::Ordering::Relaxed);
+                if start.path.exists() {
+                    Pool::delete(&start.path).unwrap();
+                }
+            }
+            waiting.join().unwrap();
+        });
+    });
+    reached.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[test]
+fn who_waits_learns_of_a_deletion_whose_process_died_at_any_access() {
+    let last = (0..).find(|n| !death_of_a_deleter(*n)).unwrap();
+    assert!(last > 10, "{last}");
+}
+
 #[test]
 fn no_wake_up_is_missed_when_two_appenders_wake_at_once() {
     nobody_sleeps_on(2, 1, 1, up_to(2));
@@ -157,7 +240,7 @@ fn no_wake_up_is_missed_by_who_waits_for_several_pools_and_a_bell() {
                             break;
                         }
                         let pools = [(&for_a, seen[0]), (&for_b, seen[1])];
-                        wait_any(&pools, &bell, heard, std::time::Duration::from_secs(9));
+                        wait_any(&pools, &bell, heard, Duration::from_secs(9));
                     }
                 }),
             ];
@@ -373,7 +456,7 @@ fn a_stop_beside_an_append(n: usize, preemptions: u32) -> (usize, bool) {
 /// Waits for a lock no longer than a dead holder takes to be found out.
 fn impatient(path: &Path) -> Pool {
     let options = OpenOptions::new().clock(|| Timestamp::from_nanos(1 << 60));
-    options.patience(std::time::Duration::from_millis(30)).open(path).unwrap()
+    options.patience(Duration::from_millis(30)).open(path).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! others, as far as the orderings that the code names let it be.
 
 use std::cell::{Cell as Value, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -19,6 +19,7 @@ use shuttle::thread::{self, ThreadId};
 use super::places::Places;
 use super::weak::Memory;
 use crate::format::header::COMMITTED_SEQ_AT;
+use crate::sys::futex::Ended;
 use crate::sys::observed::{Cell, Change, Observer, Observing, observe};
 
 /// Which words are points. Accesses to others commute with all that other tasks do, or are none of the scenario's business.
@@ -41,6 +42,8 @@ pub(super) struct World {
     /// Who stops, before which of its accesses, and what lets it go on.
     stopping: RefCell<Option<(ThreadId, usize, Receiver<()>)>>,
     dead: RefCell<HashSet<ThreadId>>,
+    /// At which place the death of a task wakes.
+    wills: RefCell<HashMap<ThreadId, usize>>,
     /// The newest message that was committed, and the newest of those that were so when a sync began that has ended.
     committed: Value<u64>,
     synced: Value<u64>,
@@ -48,10 +51,14 @@ pub(super) struct World {
     memory: Option<Memory>,
 }
 
+/// A sleep of so long lasts for ever here.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::MAX;
+
 struct Sleeper {
     on: Vec<usize>,
     until: Duration,
-    alarm: Sender<()>,
+    alarm: Sender<Ended>,
 }
 
 /// Ends a task as `kill -9` ends a process: nothing it does while it unwinds has any effect.
@@ -80,6 +87,7 @@ impl World {
             doomed: Value::default(),
             stopping: RefCell::default(),
             dead: RefCell::default(),
+            wills: RefCell::default(),
             committed: Value::default(),
             synced: Value::default(),
             memory,
@@ -108,13 +116,14 @@ impl World {
         while ticks.recv().is_ok() && !self.over.get() {
             let mut sleepers = self.sleepers.borrow_mut();
             // A tick for each sleep; some were woken.
-            let Some(next) = (0..sleepers.len()).min_by_key(|i| sleepers[*i].until) else {
+            let timed = (0..sleepers.len()).filter(|i| sleepers[*i].until < NEVER);
+            let Some(next) = timed.min_by_key(|i| sleepers[*i].until) else {
                 continue;
             };
             let sleeper = sleepers.remove(next);
             drop(sleepers);
             self.clock.set(self.clock.get().max(sleeper.until));
-            sleeper.alarm.send(()).unwrap();
+            sleeper.alarm.send(Ended::TimeOut).unwrap();
         }
     }
 
@@ -158,6 +167,16 @@ impl World {
         }
     }
 
+    /// False: nobody sleeps there.
+    fn wake_one(&self, place: usize, how: Ended) -> bool {
+        let mut sleepers = self.sleepers.borrow_mut();
+        let Some(at) = sleepers.iter().position(|s| s.on.contains(&place)) else { return false };
+        let sleeper = sleepers.remove(at);
+        drop(sleepers);
+        sleeper.alarm.send(how).unwrap();
+        true
+    }
+
     /// A point for the access to `cell`. False: by a dead process.
     fn point(&self, cell: Cell<'_>) -> bool {
         match self.places.of(cell) {
@@ -176,6 +195,10 @@ impl World {
             if n == 0 {
                 self.doomed.set(None);
                 self.dead.borrow_mut().insert(me);
+                let will = self.wills.borrow_mut().remove(&me);
+                if let Some(place) = will {
+                    self.wake_one(place, Ended::Death);
+                }
                 resume_unwind(Box::new(Death));
             }
             self.doomed.set(Some((doomed, n - 1)));
@@ -279,24 +302,23 @@ impl Observer for World {
         }
     }
 
-    fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> bool {
+    fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> Ended {
         if !self.point_at(true)
             || cells.iter().any(|(cell, expected)| cell.load() as u32 != *expected)
         {
-            return false;
+            return Ended::Woken;
         }
         let (alarm, alarms) = channel();
         self.sleepers.borrow_mut().push(Sleeper {
             on: cells.iter().map(|(cell, _)| self.sleeping_place(*cell)).collect(),
-            until: self.clock.get() + timeout,
+            until: if timeout < AN_HOUR { self.clock.get() + timeout } else { NEVER },
             alarm,
         });
         let tick = self.tick.borrow().clone();
         if let Some(tick) = tick.filter(|_| self.time_passes) {
             tick.send(()).unwrap();
         }
-        alarms.recv().unwrap();
-        false
+        alarms.recv().unwrap()
     }
 
     fn wake(&self, cell: Cell<'_>, count: i32) -> u32 {
@@ -304,16 +326,18 @@ impl Observer for World {
             return 0;
         }
         let place = self.sleeping_place(cell);
-        for woken in 0..count {
-            let mut sleepers = self.sleepers.borrow_mut();
-            let Some(at) = sleepers.iter().position(|s| s.on.contains(&place)) else {
-                return woken as u32;
-            };
-            let sleeper = sleepers.remove(at);
-            drop(sleepers);
-            sleeper.alarm.send(()).unwrap();
-        }
-        count as u32
+        let woken = (0..count).take_while(|_| self.wake_one(place, Ended::Woken));
+        woken.count() as u32
+    }
+
+    fn last_will(&self, cell: Option<Cell<'_>>) {
+        let me = thread::current().id();
+        let mut wills = self.wills.borrow_mut();
+        match cell {
+            // One without a memory is always 0 here.
+            Some(cell) => wills.insert(me, self.sleeping_place(cell)),
+            None => wills.remove(&me),
+        };
     }
 
     fn sync(&self, _from: usize) -> io::Result<()> {

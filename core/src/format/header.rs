@@ -44,6 +44,7 @@ fields! {
     OLDEST_SEQ_AT = 584, 8;
     WAITERS_AT = 592, 4;
     STATE_AT = 596, 4;
+    LAST_WILL_AT = 600, 4;
     TIP_A_AT = 640, 40;
     TIP_B_AT = 704, 40;
     SYNC_LOCK_AT = 768, 8;

@@ -191,6 +191,7 @@ impl Pool {
         let mut last = Seq::ZERO;
         let (mut start, mut end) = (0, 0);
         let mut count = 0;
+        let mut last_will = None;
         let put_all = || {
             let mut threads = match self.1 {
                 None => local.writing(),
@@ -202,7 +203,8 @@ impl Pool {
             let mut tip = writer.tip()?;
             start = tip.tail;
             for frame in frames {
-                tip = writer.put(&frame, tip, now, durability)?;
+                let before_commit = || self.promise_wake(&mut last_will);
+                tip = writer.put(&frame, tip, now, durability, before_commit)?;
                 (last, end) = (tip.seq, tip.tail);
                 count += 1;
                 receive(Receipt { seq: tip.seq, time: tip.time });
@@ -217,6 +219,7 @@ impl Pool {
         if count > 0 {
             self.wake();
         }
+        drop(last_will);
         result.map_err(|e| match count {
             0 => e,
             _ => e.after(&format!("{count} of {all} messages were appended, up to {last}")),
@@ -341,6 +344,7 @@ impl<'a> Writer<'a> {
         tip: Tip,
         now: Timestamp,
         durability: Durability,
+        before_commit: impl FnOnce(),
     ) -> Result<Tip> {
         let map = self.ring.map;
         let seq = tip.seq.next();
@@ -389,6 +393,7 @@ impl<'a> Writer<'a> {
             map.flush_target().store(seq.get(), Ordering::Release);
             failpoint::pass(Failpoint::FlushTargetStored);
         }
+        before_commit();
         // Sequentially consistent for the sake of `Pool::wake`.
         map.committed().store(seq.get(), Ordering::SeqCst);
         failpoint::pass(Failpoint::Committed);

@@ -9,7 +9,9 @@ use crate::client::POOL_SUFFIX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::format::header::{MAGIC, STATE_DELETED};
+
 use crate::sys::files;
+use crate::sys::last_will::LastWill;
 
 impl Pool {
     /// Removes the pool's file. Every open handle, of any process, gets NotFound from then on, and waiting readers wake up.
@@ -45,6 +47,7 @@ impl Pool {
         failpoint::pass(Failpoint::DeleteLocked);
         self.check_alive()?;
         self.check_same_file()?;
+        let last_will = LastWill::new(self.map().last_will());
         remove(self.path())?;
         failpoint::pass(Failpoint::NameRemoved);
         // A pool that has another name lives on under that.
@@ -54,6 +57,7 @@ impl Pool {
         }
         drop(held);
         self.wake_for_good();
+        drop(last_will);
         Ok(())
     }
 

@@ -27,9 +27,14 @@ impl Map {
         self.word(header::OLDEST_SEQ_AT)
     }
 
-    /// Odd when a reader may be asleep on this word; whoever wakes adds one first, so it also counts wake-ups.
+    /// What readers sleep on: two marks that one may be asleep, and a count of wake-ups, which whoever wakes changes first.
     pub(super) fn waiters(&self) -> &Half {
         self.half(header::WAITERS_AT)
+    }
+
+    /// Always 0: the last will of who has still to wake the sleepers of `waiters`. Who sleeps for long sleeps on this one too.
+    pub(super) fn last_will(&self) -> &Half {
+        self.half(header::LAST_WILL_AT)
     }
 
     pub(super) fn state(&self) -> &Half {

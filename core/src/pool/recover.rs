@@ -106,6 +106,7 @@ fn recover_alone(ring: Ring<'_>, file: &File, current_boot: [u8; 16]) -> Result<
     map.writer_lock().store(0, Ordering::Relaxed);
     map.sync_lock().store(0, Ordering::Relaxed);
     map.waiters().store(0, Ordering::Relaxed);
+    map.last_will().store(0, Ordering::Relaxed);
     map.sync_failures().store(0, Ordering::Relaxed);
     // What this power loss undid, if the file has a name still: the state came to the disk, the directory did not.
     if !files::is_unlinked(file).map_err(fail)? {

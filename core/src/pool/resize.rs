@@ -24,6 +24,7 @@ use crate::failpoint::{self, Failpoint};
 use crate::format::geometry::Geometry;
 use crate::format::header::{FileId, STATE_DELETED, STATE_RESIZED, StaticHeader};
 use crate::sys::files;
+use crate::sys::last_will::LastWill;
 use crate::sys::text::TextWords;
 use crate::types::{Bounds, Seq};
 
@@ -103,10 +104,12 @@ impl Pool {
                 .with_hint("the pool's owner or root can resize it")
         })?;
         failpoint::pass(Failpoint::ResizeFinished);
+        let last_will = LastWill::new(old.map().last_will());
         let new = old.put_in_place(new, &real)?;
         drop(writer);
         failpoint::pass(Failpoint::ResizeFreed);
         old.wake_for_good();
+        drop(last_will);
         Ok(Resized { info: Pool::info(&new)?, size_before, dropped })
     }
 

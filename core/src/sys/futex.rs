@@ -11,6 +11,18 @@ fn low_half(word: &Word) -> *const u32 {
     word.as_ptr().cast::<u32>().cast_const()
 }
 
+/// Why a sleep has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Somebody woke, or the word was not what was expected, or for no reason at all: look again.
+    Woken,
+    TimeOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The kernel woke for one who died ([`LastWill`](super::last_will::LastWill)).
+    Death,
+}
+
 /// Sleeps while the low half of `word` is `expected`, up to `timeout`. Returns for any reason at all: look again.
 pub(crate) fn wait_low(word: &Word, expected: u32, timeout: Duration) {
     #[cfg(test)]
@@ -30,8 +42,8 @@ pub(crate) fn wake_low(word: &Word, count: i32) -> u32 {
     wake_at(low_half(word), count)
 }
 
-/// Sleeps while `word` is `expected`, up to `timeout`. Returns for any reason at all: look again. True: a signal handler ran.
-pub(crate) fn wait(word: &Half, expected: u32, timeout: Duration) -> bool {
+/// Sleeps while `word` is `expected`, up to `timeout`.
+pub(crate) fn wait(word: &Half, expected: u32, timeout: Duration) -> Ended {
     #[cfg(test)]
     if let Some(observer) = super::observed::observer() {
         return observer.sleep_on(&[(word.cell(), expected)], timeout);
@@ -79,7 +91,7 @@ pub(crate) fn sleepers(word: &Half) -> Option<u32> {
     None
 }
 
-fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> bool {
+fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> Ended {
     let spec = libc::timespec {
         tv_sec: timeout.as_secs().min(i64::MAX as u64) as libc::time_t,
         tv_nsec: timeout.subsec_nanos().into(),
@@ -89,7 +101,15 @@ fn wait_at(address: *const u32, expected: u32, timeout: Duration) -> bool {
     let result = unsafe {
         libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, expected, &raw const spec)
     };
-    result != 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    if result == 0 { Ended::Woken } else { ended_by(&io::Error::last_os_error()) }
+}
+
+fn ended_by(error: &io::Error) -> Ended {
+    match error.raw_os_error() {
+        Some(libc::ETIMEDOUT) => Ended::TimeOut,
+        Some(libc::EINTR) => Ended::Interrupted,
+        _ => Ended::Woken,
+    }
 }
 
 fn wake_at(address: *const u32, count: i32) -> u32 {
@@ -110,6 +130,14 @@ struct WaitV {
     reserved: u32,
 }
 
+impl WaitV {
+    fn new(word: &Half, expected: u32) -> Self {
+        const FUTEX2_SIZE_U32: u32 = 2;
+        let address = word.as_ptr() as u64;
+        Self { value: expected.into(), address, flags: FUTEX2_SIZE_U32, reserved: 0 }
+    }
+}
+
 /// Sleeps while each word is what is expected of it, up to `timeout`. Returns for any reason at all: look again. False, at once,
 /// when there are too many words, or the kernel can't do it (Linux before 5.16).
 pub(crate) fn wait_many(words: &[(&Half, u32)], timeout: Duration) -> bool {
@@ -119,28 +147,53 @@ pub(crate) fn wait_many(words: &[(&Half, u32)], timeout: Duration) -> bool {
         observer.sleep_on(&cells, timeout);
         return true;
     }
-    const FUTEX2_SIZE_U32: u32 = 2;
+    let list: Vec<_> = words.iter().map(|(word, expected)| WaitV::new(word, *expected)).collect();
+    // SAFETY: each is of a word that the caller has borrowed.
+    unsafe { wait_at_all(&list, timeout) }.is_some()
+}
+
+/// Sleeps while `word` is `expected` and `last_will` is 0, up to `timeout`. A signal handler that has system calls start again
+/// (SA_RESTART) does not end it. None, at once, when the kernel can't do it (Linux before 5.16).
+pub(crate) fn wait_or_death(
+    word: &Half,
+    expected: u32,
+    last_will: &Half,
+    timeout: Duration,
+) -> Option<Ended> {
+    #[cfg(test)]
+    if let Some(observer) = super::observed::observer() {
+        let cells = [(word.cell(), expected), (last_will.cell(), 0)];
+        return Some(observer.sleep_on(&cells, timeout));
+    }
+    // The one that is always 0, unless somebody has spoiled the file: it is not to keep anybody awake then. It comes last, as of two
+    // that were woken the kernel tells the last.
+    let list =
+        [WaitV::new(word, expected), WaitV::new(last_will, last_will.load(Ordering::Relaxed))];
+    // SAFETY: the two words are borrowed.
+    Some(match unsafe { wait_at_all(&list, timeout) }? {
+        Ok(0) => Ended::Woken,
+        Ok(_) => Ended::Death,
+        Err(error) => ended_by(&error),
+    })
+}
+
+/// Sleeps as futex_waitv(2) does: which one was woken. None, at once, when there are too many, or the kernel can't do it.
+///
+/// # Safety
+/// Each of `list` must be of a word that lives through the call.
+unsafe fn wait_at_all(list: &[WaitV], timeout: Duration) -> Option<io::Result<usize>> {
     static MISSING: AtomicBool = AtomicBool::new(false);
     // Relaxed: it only saves asking again.
-    if words.len() > MAX_WAIT_MANY || MISSING.load(Ordering::Relaxed) {
-        return false;
+    if list.len() > MAX_WAIT_MANY || MISSING.load(Ordering::Relaxed) {
+        return None;
     }
-    let list: Vec<_> = words
-        .iter()
-        .map(|(word, value)| WaitV {
-            value: u64::from(*value),
-            address: word.as_ptr() as u64,
-            flags: FUTEX2_SIZE_U32,
-            reserved: 0,
-        })
-        .collect();
     let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime fills the timespec that it is given.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut until) };
     let nanos = until.tv_nsec + i64::from(timeout.subsec_nanos());
     until.tv_sec += timeout.as_secs().min(u32::MAX.into()) as libc::time_t + nanos / 1_000_000_000;
     until.tv_nsec = nanos % 1_000_000_000;
-    // SAFETY: `list` describes live words, borrowed by the caller, that the kernel only reads; another process may change them at
+    // SAFETY: `list` describes live words, as the caller vouches for, that the kernel only reads; another process may change them at
     // any time. It and `until` live through the call.
     let result = unsafe {
         libc::syscall(
@@ -154,15 +207,16 @@ pub(crate) fn wait_many(words: &[(&Half, u32)], timeout: Duration) -> bool {
     };
     // Whatever else it says, a filter that forbids the call for one, it will say again; but for EFAULT, which is of one word: the
     // file under it became shorter.
-    let missing = result < 0
-        && !matches!(
-            io::Error::last_os_error().raw_os_error(),
-            Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT | libc::EFAULT)
-        );
-    if missing {
-        MISSING.store(true, Ordering::Relaxed);
+    if let Ok(woken) = usize::try_from(result) {
+        return Some(Ok(woken));
     }
-    !missing
+    let error = io::Error::last_os_error();
+    let known = [libc::EAGAIN, libc::EINTR, libc::ETIMEDOUT, libc::EFAULT];
+    if error.raw_os_error().is_some_and(|code| known.contains(&code)) {
+        return Some(Err(error));
+    }
+    MISSING.store(true, Ordering::Relaxed);
+    None
 }
 
 #[cfg(test)]

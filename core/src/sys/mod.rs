@@ -11,6 +11,7 @@ mod copy;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod last_will;
 pub(crate) mod map;
 pub(crate) mod marks;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub(crate) mod ofd;
 pub(crate) mod process;
 pub(crate) mod replaceable;
 mod sigbus;
+pub(crate) mod signals;
 pub(crate) mod text;
 pub(crate) mod word;
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::futex::Ended;
+
 /// What is accessed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'a> {
@@ -80,11 +82,14 @@ pub(crate) trait Observer {
 
     fn fence(&self, _order: Ordering) {}
 
-    /// Sleeps while the lower half of each cell is what is expected of it. True: a signal came.
-    fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> bool;
+    /// Sleeps while the lower half of each cell is what is expected of it.
+    fn sleep_on(&self, cells: &[(Cell<'_>, u32)], timeout: Duration) -> Ended;
 
     /// Wakes up to `count` sleepers; how many that were.
     fn wake(&self, cell: Cell<'_>, count: i32) -> u32;
+
+    /// Where a sleeper is woken if this thread dies from now on.
+    fn last_will(&self, _cell: Option<Cell<'_>>) {}
 
     /// A file was mapped.
     fn mapped(&self, _start: usize, _bytes: usize) {}

@@ -12,8 +12,10 @@ from . import _native
 from ._errors import UsageError
 
 # A signal handler ends a wait in the library, so that Python looks at Ctrl-C at once. One that runs just before the
-# wait begins does not: then Ctrl-C ends it after at most so long.
-_SLICE_MS = 100
+# wait begins does not, nor does another thread that closes the cursor: then it ends after at most so long. Each look
+# costs something, so there are fewer of them the longer nothing has come.
+_FIRST_SLICE_MS = 100
+_LONGEST_SLICE_MS = 1000
 # A read takes few messages at first (some only want one), then more and more.
 _FIRST_READ = 16
 _LARGEST_READ = 1024
@@ -32,16 +34,18 @@ class Cursor:
 
     def block(self) -> bytes:
         """Waits for at least one message. Empty: nothing more comes, nothing came in time, or it was closed."""
+        slice_ms = _FIRST_SLICE_MS
         if self.timeout_ms is None:
-            while (block := self.try_block(_SLICE_MS)) is None:
-                pass
+            while (block := self.try_block(slice_ms)) is None:
+                slice_ms = min(slice_ms * 2, _LONGEST_SLICE_MS)
             return block
         end = time.monotonic() + self.timeout_ms / 1000
         left_ms = self.timeout_ms
-        while (block := self.try_block(min(left_ms, _SLICE_MS))) is None:
+        while (block := self.try_block(min(left_ms, slice_ms))) is None:
             left_ms = math.ceil((end - time.monotonic()) * 1000)
             if left_ms <= 0:
                 return b""
+            slice_ms = min(slice_ms * 2, _LONGEST_SLICE_MS)
         return block
 
     def try_block(self, wait_ms: int) -> bytes | None:

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::disk::Event;
 use super::judge::PAGE;
 use crate::checks::places::Places;
+use crate::sys::futex::Ended;
 use crate::sys::observed::{Cell, Change, Observer, monotonic};
 
 /// An observer of one thread: of one process after the other, which do not wait for each other.
@@ -89,7 +90,7 @@ impl Observer for Recorder {
         Ok(())
     }
 
-    fn sleep_on(&self, _cells: &[(Cell<'_>, u32)], _timeout: Duration) -> bool {
+    fn sleep_on(&self, _cells: &[(Cell<'_>, u32)], _timeout: Duration) -> Ended {
         resume_unwind(Box::new(Waits))
     }
 

@@ -27,7 +27,7 @@ const TRIES: u32 = 20;
 const TIP_LOOKS: u32 = 20;
 const TIP_PAUSE: Duration = Duration::from_millis(1);
 
-/// Bytes of the header page that no field has: zero in this version of the format.
+/// Bytes of the header page that are zero in this version of the format: no field has them, or LAST_WILL.
 const RESERVED: [std::ops::Range<u64>; 8] =
     [92..96, 232..512, 520..576, 600..640, 680..704, 744..768, 808..832, 848..1024];
 
