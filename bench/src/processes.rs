@@ -30,6 +30,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "wait-times" => readers::print_times(Path::new(path), count, false),
         "spin-times" => readers::print_times(Path::new(path), count, true),
         "wait" => readers::wait(Path::new(path), count),
+        "park" => readers::park(count),
         "ends" => ends::read(Path::new(path), count),
         "open" => pools::open(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),

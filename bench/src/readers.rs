@@ -17,7 +17,8 @@ const NO_TAGS: &[&str] = &[];
 const MANY: usize = 8;
 /// Rounds of the readers that wait for something else.
 const ROUNDS: u32 = 9;
-const NO_READERS: &str = "append 7 bytes, 0 idle readers of another pool";
+/// Who has waited so long looks around less often.
+const UNTIL_IDLE: Duration = Duration::from_millis(300);
 /// How long those who spin look for a message before they sleep.
 const SPIN: Duration = Duration::from_secs(10);
 
@@ -182,7 +183,7 @@ pub(crate) fn idle(bench: &mut Bench) {
     let (path, other) = (bench.dir.join("idle.plasmite"), bench.dir.join("idle-other.plasmite"));
     let pool = Pool::create(&path, 1 << 20).unwrap();
     drop(Pool::create(&other, 1 << 20).unwrap());
-    let count = bench.count;
+    let count = bench.count * 8;
     let burst = || {
         let start = Instant::now();
         for _ in 0..count {
@@ -191,20 +192,27 @@ pub(crate) fn idle(bench: &mut Bench) {
         each(start, count)
     };
     burst();
-    // A process without readers is started and waited for too, and each number comes first in turn: what was there just before shows.
-    let mut turns = [&[0], numbers].concat();
+    // That there is a process of so many threads shows, whatever they wait for; so does what was there just before: each comes first
+    // in turn.
+    let of = |threads: u64| [("park", threads), ("wait", threads)];
+    let mut turns: Vec<_> = numbers.iter().copied().flat_map(of).collect();
     for _ in 0..ROUNDS {
-        for &readers in &turns {
-            let waiting = Waiting::start(&other, readers);
-            let name = format!("append 7 bytes, {readers} idle readers of another pool");
-            let limit = (readers > 0).then_some((NO_READERS, 1.1));
-            bench.note(&name, burst(), limit, None);
+        for &(role, threads) in &turns {
+            let waiting = Waiting::start(role, &other, threads);
+            std::thread::sleep(UNTIL_IDLE);
+            let parked = format!("append 7 bytes, {threads} threads parked");
+            if role == "park" {
+                bench.note(&parked, burst(), None, None);
+            } else {
+                let name = format!("append 7 bytes, {threads} idle readers of another pool");
+                bench.note(&name, burst(), Some((&parked, 1.1)), None);
+            }
             drop(waiting);
         }
         turns.rotate_left(1);
     }
     for &readers in numbers {
-        let waiting = Waiting::start(&path, readers);
+        let waiting = Waiting::start("wait", &path, readers);
         let mut woken = Vec::new();
         for _ in 0..40 {
             // Until all sleep again.
@@ -224,12 +232,12 @@ pub(crate) fn idle(bench: &mut Bench) {
     Pool::delete(&other).unwrap();
 }
 
-/// A process whose threads wait in tails, until it is dropped.
+/// A process whose threads wait, in tails or for ever, until it is dropped.
 struct Waiting(Child);
 
 impl Waiting {
-    fn start(path: &Path, readers: u64) -> Self {
-        let mut child = spawn("wait", path, readers);
+    fn start(role: &str, path: &Path, threads: u64) -> Self {
+        let mut child = spawn(role, path, threads);
         wait_ready(&mut child);
         Self(child)
     }
@@ -242,7 +250,19 @@ impl Drop for Waiting {
     }
 }
 
-/// The child with so many threads.
+/// The child with so many threads that nobody wakes, nor they themselves.
+pub(crate) fn park(threads: u64) {
+    for _ in 0..threads {
+        std::thread::spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    ready();
+}
+
+/// The child with so many threads that wait in tails.
 pub(crate) fn wait(path: &Path, readers: u64) {
     let (asleep, all_asleep) = std::sync::mpsc::channel();
     for _ in 0..readers {

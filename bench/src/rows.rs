@@ -13,7 +13,7 @@ use crate::documents::dense;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::peers::{self, Peers};
-use crate::report::{Against, AllowedOf, Compared, Row, Unit};
+use crate::report::{Against, Compared, Row, Unit};
 use crate::{
     c_abi, command, json, mount, pools, processes, python, readers, requests, sizes, wake_up,
 };
@@ -53,7 +53,13 @@ impl Bench {
     }
 
     /// Notes one round of a row that counts nanoseconds.
-    pub(crate) fn note(&mut self, name: &str, ns: f64, limit: AllowedOf, aim: Option<f64>) {
+    pub(crate) fn note(
+        &mut self,
+        name: &str,
+        ns: f64,
+        limit: Option<(&str, f64)>,
+        aim: Option<f64>,
+    ) {
         let limit = limit.map(|(name, aim)| Against { name: name.to_owned(), aim: Some(aim) });
         let row = self.row(name, Unit::Ns, || Row { limit, aim, ..Row::new(name, Unit::Ns) });
         row.rounds.push(ns);
