@@ -196,6 +196,7 @@ pub(crate) fn idle(bench: &mut Bench) {
     // in turn.
     let of = |threads: u64| [("park", threads), ("wait", threads)];
     let mut turns: Vec<_> = numbers.iter().copied().flat_map(of).collect();
+    turns.push(("park", 0));
     for _ in 0..ROUNDS {
         for &(role, threads) in &turns {
             let waiting = Waiting::start(role, &other, threads);

@@ -67,7 +67,7 @@ impl Pool {
         let end = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            match self.sleep_for(seen, left, true)? {
+            match self.wait_once(seen, left, true)? {
                 Waited::Newer => return Ok(true),
                 Waited::TimeOut => return Ok(false),
                 Waited::Interrupted => {}
@@ -124,10 +124,12 @@ impl Pool {
     /// # Errors
     /// As [`Pool::wait`].
     pub fn wait_or_signal(&self, seen: Seq, timeout: Option<Duration>) -> Result<Waited> {
-        self.sleep_for(seen, timeout, false)
+        self.wait_once(seen, timeout, false)
     }
 
-    fn sleep_for(
+    /// Waits until there is a newer message, the time is over or a signal handler ran; of one that has system calls start again it
+    /// may not learn when it `ignores_signals`.
+    fn wait_once(
         &self,
         seen: Seq,
         timeout: Option<Duration>,

@@ -121,7 +121,8 @@ mod tests {
             thread::scope(|scope| {
                 let limit = if executed { LONG } else { Duration::from_secs(1) };
                 let sleeper = scope.spawn(move || futex::wait_or_death(other, 7, word, limit));
-                while futex::sleepers(other) != Some(1) && !sleeper.is_finished() {
+                // It comes to sleep on this one last.
+                while futex::sleepers(word) != Some(1) && !sleeper.is_finished() {
                     thread::yield_now();
                 }
                 scope.spawn(|| {
