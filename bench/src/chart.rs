@@ -37,12 +37,18 @@ const PANELS: &[(&str, &str)] = &[
     ("append 1 KiB, 100 at once", "The same, 100 messages at once"),
     ("flush 1 KiB", "Append 1 KiB, safe from power loss"),
     ("flush 1 KiB, 100 at once", "The same, 100 messages at once"),
+    ("append 1 KiB, 8 processes", "Append 1 KiB, 8 processes together"),
+    ("flush 1 KiB, 16 processes", "16 together, safe from power loss"),
+    ("get 1 KiB at random", "Get a message of 1 KiB by its number"),
+    ("read 1 KiB, one after the other", "Read messages of 1 KiB that are there"),
     ("producer → consumer, 1 KiB", "From one process to another, 1 KiB, one by one"),
     ("producer → consumer, 1 KiB, 100 at once", "The same, 100 messages at once"),
     ("wake-up, p50", "Wake a reader on another CPU, median"),
     ("wake-up, p99", "The slowest of a hundred such wake-ups"),
     ("command: feed one message", "Start the command for one message"),
     ("command: feed 1 KiB JSON Lines", "A message of 1 KiB into the command's stdin"),
+    ("Python append, small dict", "Append a small dict from Python"),
+    ("Python read, small dict", "Read it again in Python"),
 ];
 
 struct Panel<'a> {

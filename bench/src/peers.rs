@@ -1,11 +1,14 @@
-//! Rows of what one would use instead of Plasmite: measured by a program of their own (`bench/peers`), round by round with ours.
+//! Rows of what one would use instead of Plasmite: measured by programs of their own (`bench/peers`,
+//! `bench/python/peers.py`), round by round with ours.
 
+use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
 use crate::c_abi::library;
+use crate::python;
 use crate::report::{Compared, Unit};
 use crate::rows::{Bench, Effort};
 
@@ -47,6 +50,21 @@ pub(crate) fn rows(bench: &mut Bench, group: &str) {
         .stderr(Stdio::inherit())
         .output();
     let output = output.unwrap_or_else(|e| panic!("{}: {e}", peers.program.display()));
+    note(bench, group, &output);
+}
+
+/// One round of those that are driven from Python.
+pub(crate) fn python_rows(bench: &mut Bench) {
+    let dir = bench.dir.join("python-peers");
+    fs::create_dir(&dir).unwrap();
+    let mut script = python::script("peers.py");
+    script.arg(&dir).arg((bench.count / 16).to_string());
+    let output = script.stderr(Stdio::inherit()).output().expect("Python's peers need python3");
+    note(bench, "Python", &output);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+fn note(bench: &mut Bench, group: &str, output: &Output) {
     assert!(output.status.success(), "{group}: the peers failed");
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let Line { group, system, value, bytes, missing } = serde_json::from_slice(line).unwrap();

@@ -12,6 +12,8 @@ use crate::rows::Bench;
 const DUMPS: &str = "Python json.dumps, small dict";
 const LOADS: &str = "Python json.loads, small dict";
 
+const ROWS_PY: &str = "rows.py";
+
 /// The name of each row that the script measures, its limit, and its aim.
 const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
     (DUMPS, None, None),
@@ -23,12 +25,12 @@ const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
     ("Python tail with data, small dict", Some((LOADS, 1.5)), Some(4000.0)),
 ];
 
-/// The script, with the client of this repository and the library beside this program.
-fn script() -> Command {
+/// A script, with the client of this repository and the library beside this program.
+pub(crate) fn script(name: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut python = Command::new("python3");
     python
-        .arg(root.join("python/rows.py"))
+        .arg(root.join("python").join(name))
         .env("PYTHONPATH", root.join("../bindings/python/src"))
         .env("PLASMITE_LIB_DIR", crate::c_abi::library().parent().unwrap());
     python
@@ -37,7 +39,7 @@ fn script() -> Command {
 pub(crate) fn rows(bench: &mut Bench) {
     let count = (bench.count / 4).to_string();
     let output =
-        script().arg("measure").arg(&bench.dir).arg(count).stderr(Stdio::inherit()).output();
+        script(ROWS_PY).arg("measure").arg(&bench.dir).arg(count).stderr(Stdio::inherit()).output();
     let output = output.expect("the rows of Python need python3");
     assert!(output.status.success(), "the Python half of the benchmark failed");
     let measured: HashMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
@@ -49,7 +51,7 @@ pub(crate) fn rows(bench: &mut Bench) {
 
 /// Nanoseconds until a Python program is awake that waits on a futex through ctypes, and does nothing else: the median.
 pub(crate) fn wake_floor(dir: &Path, count: u64, cpus: Cpus) -> f64 {
-    let mut waiting = script();
+    let mut waiting = script(ROWS_PY);
     waiting.arg("wake-floor").arg(dir.join("wake")).arg(count.to_string());
     processes::wake_floor(dir, &mut waiting, count, cpus)
 }
@@ -57,7 +59,7 @@ pub(crate) fn wake_floor(dir: &Path, count: u64, cpus: Cpus) -> f64 {
 /// Nanoseconds until a message is in the hands of a Python program that waits in a tail: the median.
 pub(crate) fn wake_up(dir: &Path, count: u64, cpus: Cpus) -> f64 {
     let path = dir.join("python-wakes.plasmite");
-    let mut waiting = script();
+    let mut waiting = script(ROWS_PY);
     waiting.arg("wake").arg(&path).arg(count.to_string());
     processes::wake_program(&path, &mut waiting, count, cpus)
 }

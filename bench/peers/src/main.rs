@@ -8,8 +8,11 @@ mod cpus;
 mod documents;
 mod lines;
 mod measure;
+mod other;
+mod reads;
 mod system;
 mod systems;
+mod together;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,9 +25,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        // The other half of a row that takes two processes.
+        // A part of a row that takes several processes.
         ["child", role, system, dir, count] => {
-            measure::child(role, system, Path::new(dir), count.parse().unwrap());
+            other::child(role, system, Path::new(dir), count.parse().unwrap());
         }
         ["groups"] => measure::GROUPS.iter().for_each(|(name, _)| println!("{name}")),
         ["round", group, dir, effort @ ("quick" | "full"), ours, theirs] => {

@@ -1,30 +1,24 @@
 //! The rows: what is done with each system, and for how long.
 
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use crate::command;
 use crate::cpus::Cpus;
 use crate::documents::dense;
+use crate::other::{END, Other, WARM_UPS, monotonic_ns};
 use crate::system::{Durability, System, Wanted};
-use crate::systems::{SYSTEMS, named};
+use crate::systems::SYSTEMS;
+use crate::{command, reads, together};
 
 /// Messages that are sent at once.
-const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 /// Of messages that nobody has to receive, or one by one.
-const SMALL: Wanted = Wanted { durability: Durability::Fast, room_bytes: 8 << 20 };
+pub(crate) const SMALL: Wanted = Wanted { durability: Durability::Fast, room_bytes: 8 << 20 };
 /// Between wake-ups, so that the other side is asleep.
 const PAUSE: Duration = Duration::from_micros(300);
-/// Wake-ups that are not looked at: the first ones meet cold caches, whoever they are for.
-const WARM_UPS: u64 = 50;
-/// The message after which nothing comes.
-const END: &[u8] = b"{\"end\":true}";
 
 /// Measures the rows of one group.
 type Measure = fn(&mut Round<'_>);
@@ -32,6 +26,8 @@ type Measure = fn(&mut Round<'_>);
 pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("append", append),
     ("flush", flush),
+    ("together", together::rows),
+    ("reads", reads::rows),
     ("across", across),
     ("wake-up", wake_up),
     ("command", |round| command::rows(round)),
@@ -67,8 +63,8 @@ impl<'a> Round<'a> {
         Duration::from_millis(if self.full { 200 } else { 40 })
     }
 
-    /// As many bytes as a row sends across processes at most.
-    fn most_bytes(&self) -> usize {
+    /// As many bytes as a row sends across processes, or has there to be read, at most.
+    pub(crate) fn most_bytes(&self) -> usize {
         if self.full { 64 << 20 } else { 8 << 20 }
     }
 
@@ -89,7 +85,7 @@ impl<'a> Round<'a> {
     }
 
     /// Measures each system of a kind in a directory of its own. None of `measure`: it is not for this system.
-    fn each(
+    pub(crate) fn each(
         &mut self,
         group: &str,
         wanted: Wanted,
@@ -114,7 +110,7 @@ impl Drop for Round<'_> {
 }
 
 /// Nanoseconds for each of the `per_call` things that `call` does, over and over for about `budget`.
-fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
+pub(crate) fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut calls = 0;
     while start.elapsed() < budget {
@@ -272,86 +268,4 @@ fn wakes(system: &System, dir: &Path, count: u64, cpus: &Cpus) -> [f64; 2] {
     cpus.release();
     let mut times = line.split(' ').map(|ns| ns.parse().unwrap());
     [times.next().unwrap(), times.next().unwrap()]
-}
-
-/// On a clock that all processes share.
-fn monotonic_ns() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-}
-
-/// A process of this program that receives.
-struct Other {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Other {
-    /// Starts it, and waits until it receives.
-    fn start(role: &str, system: &System, dir: &Path, count: u64) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child", role, system.name])
-            .arg(dir)
-            .arg(count.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut other = Self { child, lines };
-        assert_eq!(other.line(), "ready");
-        other
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn end(mut self) {
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-/// What a child process does.
-pub(crate) fn child(role: &str, system: &str, dir: &Path, count: u64) {
-    let mut receiver = (named(system).receiver)(dir);
-    let say = |line: String| {
-        let mut out = std::io::stdout();
-        out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
-    };
-    say("ready".to_owned());
-    match role {
-        "receive" => {
-            let (mut received, mut ended) = (0u64, false);
-            while !ended {
-                receiver.receive(&mut |message| match message {
-                    END => ended = true,
-                    _ => received += 1,
-                });
-            }
-            say(received.to_string());
-        }
-        "be-woken" => {
-            let mut times = Vec::new();
-            while (times.len() as u64) < WARM_UPS + count {
-                receiver.receive(&mut |message| {
-                    let now = monotonic_ns();
-                    times.push(now - sent_at(message));
-                });
-            }
-            times.drain(..WARM_UPS as usize);
-            times.sort_unstable();
-            let quantile = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
-            say(format!("{} {}", quantile(0.5), quantile(0.99)));
-        }
-        other => panic!("no role {other}"),
-    }
-}
-
-/// The time in a message `{"t":TIME}`.
-fn sent_at(message: &[u8]) -> u64 {
-    let digits = message.iter().filter(|byte| byte.is_ascii_digit());
-    digits.fold(0, |time, digit| time * 10 + u64::from(digit - b'0'))
 }

@@ -46,9 +46,14 @@ pub(crate) struct System {
     pub(crate) sender: fn(&Path, Durability) -> Box<dyn Sender>,
     /// Gets what is sent from now on. It is there before the sender.
     pub(crate) receiver: fn(&Path) -> Box<dyn Receiver>,
+    /// Where a message can be asked for by its number.
+    pub(crate) get: Option<fn(&Path) -> Stored>,
     /// How many of so many sent messages are still kept, without a sender.
     pub(crate) kept: fn(&Path, u64) -> u64,
 }
+
+/// How many messages there are, and a way to get one of them, whose bytes it counts.
+pub(crate) type Stored = (u64, Box<dyn FnMut(u64) -> usize>);
 
 /// Of a system that never lets go of any.
 pub(crate) fn all_kept(_dir: &Path, sent: u64) -> u64 {

@@ -18,6 +18,7 @@ pub(super) const APPENDED: System = System {
     },
     sender,
     receiver,
+    get: None,
     kept: all_kept,
 };
 

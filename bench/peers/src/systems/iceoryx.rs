@@ -25,6 +25,7 @@ pub(super) const EVENTS: System = System {
     },
     sender: |dir, _durability| Box::new(Publishes::new(dir, true)),
     receiver: |dir| Box::new(Waits::new(dir)),
+    get: None,
     kept: all_kept,
 };
 

@@ -25,6 +25,7 @@ pub(super) const NAMED: System = System {
         let pipe = File::options().read(true).write(true).open(path(dir)).unwrap();
         Box::new(Reads(Lines::new(pipe)))
     },
+    get: None,
     kept: all_kept,
 };
 

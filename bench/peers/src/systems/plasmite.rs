@@ -6,7 +6,7 @@ use std::time::Duration;
 use plasmite_core::json::Document;
 use plasmite_core::{Entry, Message, Pool, Seq, Tail, TailOptions};
 
-use crate::system::{Behind, Does, Durability, Receiver, Sender, System, Wanted};
+use crate::system::{Behind, Does, Durability, Receiver, Sender, Stored, System, Wanted};
 
 const NO_TAGS: &[&str] = &[];
 /// How long it looks for a message before it sleeps.
@@ -18,6 +18,7 @@ pub(super) const POOL: System = System {
     set_up,
     sender,
     receiver: |dir| Box::new(reader(dir, Duration::ZERO)),
+    get: Some(stored),
     kept: |dir, _sent| Pool::open(&path(dir)).unwrap().bounds().unwrap().count(),
 };
 
@@ -25,6 +26,7 @@ pub(super) const SPINNING: System = System {
     name: "Plasmite, spinning",
     does: Does { keeps: false, batches: false, streams: false },
     receiver: |dir| Box::new(reader(dir, SPIN)),
+    get: None,
     ..POOL
 };
 
@@ -85,4 +87,15 @@ impl Receiver for Reader {
             take(self.1.data().as_bytes());
         }
     }
+}
+
+fn stored(dir: &Path) -> Stored {
+    let pool = Pool::open(&path(dir)).unwrap();
+    let bounds = pool.bounds().unwrap();
+    let mut message = Message::default();
+    let get = move |at| {
+        pool.get_into(Seq::new(bounds.oldest.get() + at), &mut message).unwrap();
+        message.data().len()
+    };
+    (bounds.count(), Box::new(get))
 }

@@ -20,6 +20,7 @@ pub(super) const POSIX: System = System {
         let queue = open(dir, MQ_OFlag::O_RDONLY).unwrap();
         Box::new(Receives(queue, vec![0; MAX_MESSAGE_BYTES as usize]))
     },
+    get: None,
     kept: all_kept,
 };
 

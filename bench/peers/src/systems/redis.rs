@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use redis::streams::{StreamMaxlen, StreamRangeReply, StreamReadOptions, StreamReadReply};
+use redis::streams::{
+    StreamId, StreamMaxlen, StreamRangeReply, StreamReadOptions, StreamReadReply,
+};
 use redis::{Client, Commands, Connection};
 
-use crate::system::{Behind, Does, Durability, Receiver, Sender, System, all_kept};
+use crate::system::{Behind, Does, Durability, Receiver, Sender, Stored, System, all_kept};
 
 /// Debian's, and its successor, which takes the same arguments.
 const SERVERS: &[&str] = &["redis-server", "valkey-server"];
@@ -24,6 +26,7 @@ pub(super) const STREAM: System = System {
     },
     sender: |dir, _durability| Box::new(Adds(connect(dir).unwrap())),
     receiver,
+    get: Some(stored),
     kept: all_kept,
 };
 
@@ -119,12 +122,31 @@ impl Receiver for Reads {
             self.connection.xread_options(&[KEY], &[&self.last], &self.options).unwrap();
         for key in reply.unwrap_or_default().keys {
             for entry in key.ids {
-                let Some(redis::Value::BulkString(message)) = entry.map.get("data") else {
-                    panic!("{entry:?}");
-                };
-                take(message);
+                take(message(&entry));
                 self.last = entry.id;
             }
         }
+    }
+}
+
+fn stored(dir: &Path) -> Stored {
+    let mut connection = connect(dir).unwrap();
+    // Who appends is told these.
+    let all: StreamRangeReply = connection.xrange_all(KEY).unwrap();
+    let ids: Vec<String> = all.ids.into_iter().map(|entry| entry.id).collect();
+    let count = ids.len() as u64;
+    let get = move |at| {
+        let id = &ids[at as usize];
+        let found: StreamRangeReply = connection.xrange(KEY, id, id).unwrap();
+        message(&found.ids[0]).len()
+    };
+    (count, Box::new(get))
+}
+
+/// What was appended as this entry.
+fn message(entry: &StreamId) -> &[u8] {
+    match entry.map.get("data") {
+        Some(redis::Value::BulkString(message)) => message,
+        _ => panic!("{entry:?}"),
     }
 }

@@ -17,6 +17,7 @@ pub(super) const STREAM: System = System {
     receiver: |dir| {
         Box::new(Reads { listener: UnixListener::bind(path(dir)).unwrap(), lines: None })
     },
+    get: None,
     kept: all_kept,
 };
 

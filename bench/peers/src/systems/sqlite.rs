@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::system::{Behind, Does, Durability, Receiver, Sender, System, Wanted, all_kept};
+use crate::system::{Behind, Does, Durability, Receiver, Sender, Stored, System, Wanted, all_kept};
 
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const INSERT: &str = "INSERT INTO messages (data) VALUES (?1)";
@@ -17,6 +17,7 @@ pub(super) const TABLE: System = System {
     set_up,
     sender: |dir, durability| Box::new(Inserts(open(dir, durability))),
     receiver,
+    get: Some(stored),
     kept: all_kept,
 };
 
@@ -105,4 +106,18 @@ impl Receiver for Selects {
             }
         }
     }
+}
+
+fn stored(dir: &Path) -> Stored {
+    let database = open(dir, Durability::Fast);
+    let bounds = "SELECT min(seq), count(*) FROM messages";
+    let (oldest, count): (i64, i64) =
+        database.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let get = move |at| {
+        let select = "SELECT data FROM messages WHERE seq = ?1";
+        let mut select = database.prepare_cached(select).unwrap();
+        let len = |row: &Row<'_>| Ok(row.get_ref(0)?.as_bytes()?.len());
+        select.query_row(params![oldest + at as i64], len).unwrap()
+    };
+    (count as u64, Box::new(get))
 }

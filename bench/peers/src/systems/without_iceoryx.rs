@@ -10,6 +10,7 @@ pub(super) const EVENTS: System = System {
     },
     sender: |_dir, _durability| unreachable!(),
     receiver: |_dir| unreachable!(),
+    get: None,
     kept: all_kept,
 };
 
