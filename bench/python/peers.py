@@ -54,7 +54,7 @@ def file(directory: Path) -> System:
 SYSTEMS: dict[str, Callable[[Path], System]] = {
     "Plasmite": plasmite,
     "SQLite (WAL)": sqlite,
-    "file and inotify": file,
+    "file": file,
 }
 
 

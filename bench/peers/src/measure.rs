@@ -84,7 +84,7 @@ impl<'a> Round<'a> {
         println!("{}", json!({ "group": group, "system": system, "missing": why }));
     }
 
-    /// Measures each system of a kind in a directory of its own. None of `measure`: it is not for this system.
+    /// Measures each system of a kind in a directory of its own.
     pub(crate) fn each(
         &mut self,
         group: &str,
@@ -120,6 +120,14 @@ pub(crate) fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -
         calls += many;
     }
     start.elapsed().as_nanos() as f64 / (calls as usize * per_call) as f64
+}
+
+/// Has about so many bytes of one message, over and over, sent for nobody; how many messages that were.
+pub(crate) fn fill(system: &System, dir: &Path, message: &str, bytes: u64) -> u64 {
+    let mut sender = (system.sender)(dir, Durability::Fast);
+    let batches = bytes / (message.len() * BATCH) as u64;
+    (0..batches).for_each(|_| sender.send_all(&[message.as_bytes(); BATCH]));
+    batches * BATCH as u64
 }
 
 fn append(round: &mut Round<'_>) {
@@ -163,12 +171,9 @@ fn bytes(round: &mut Round<'_>) {
         let dir = round.directory();
         match (system.set_up)(&dir, &SMALL) {
             Ok(_behind) => {
-                let mut sender = (system.sender)(&dir, Durability::Fast);
                 // More than the pool's room, which is bounded.
-                let sent = 2 * SMALL.room_bytes / message.len() as u64 / BATCH as u64;
-                (0..sent).for_each(|_| sender.send_all(&[message.as_bytes(); BATCH]));
-                drop(sender);
-                let kept = (system.kept)(&dir, sent * BATCH as u64);
+                let sent = fill(system, &dir, &message, 2 * SMALL.room_bytes);
+                let kept = (system.kept)(&dir, sent);
                 round.note_bytes(group, system.name, stored(&dir) as f64 / kept as f64);
             }
             Err(why) => round.missing(group, system.name, &why),

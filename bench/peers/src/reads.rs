@@ -1,18 +1,19 @@
 //! Rows of reading what is there.
 
-use std::path::Path;
 use std::time::Instant;
 
 use crate::documents::dense;
-use crate::measure::{BATCH, Round, timed};
+use crate::measure::{Round, fill, timed};
 use crate::system::{Durability, System, Wanted};
 
 pub(crate) fn rows(round: &mut Round<'_>) {
     let message = dense(1024);
     let wanted = Wanted { durability: Durability::Fast, room_bytes: round.most_bytes() as u64 };
+    // A little less than there is room for.
+    let bytes = wanted.room_bytes / 10 * 9;
     let numbers: fn(&System) -> bool = |system| system.get.is_some();
     round.each("get 1 KiB at random", wanted, numbers, |round, system, dir| {
-        fill(round, system, dir, &message);
+        fill(system, dir, &message, bytes);
         let (count, mut get) = (system.get.unwrap())(dir);
         let mut at = 0;
         timed(round.budget(), 1, || {
@@ -22,10 +23,10 @@ pub(crate) fn rows(round: &mut Round<'_>) {
         })
     });
     let keeps: fn(&System) -> bool = |system| system.does.keeps;
-    round.each("read 1 KiB, one after the other", wanted, keeps, |round, system, dir| {
+    round.each("read 1 KiB, one after the other", wanted, keeps, |_round, system, dir| {
         // It gets what comes after this.
         let mut receiver = (system.receiver)(dir);
-        let count = fill(round, system, dir, &message);
+        let count = fill(system, dir, &message, bytes);
         let (start, mut read) = (Instant::now(), 0);
         while read < count {
             receiver.receive(&mut |text| {
@@ -39,11 +40,3 @@ pub(crate) fn rows(round: &mut Round<'_>) {
 
 /// A prime.
 const FAR: u64 = 15_485_863;
-
-/// As many messages as there is room for, or a few less; how many.
-fn fill(round: &Round<'_>, system: &System, dir: &Path, message: &str) -> usize {
-    let mut sender = (system.sender)(dir, Durability::Fast);
-    let batches = round.most_bytes() * 9 / 10 / message.len() / BATCH;
-    (0..batches).for_each(|_| sender.send_all(&[message.as_bytes(); BATCH]));
-    batches * BATCH
-}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::documents::dense;
-use crate::measure::{BATCH, Round, SMALL};
+use crate::measure::{Round, SMALL, fill};
 use crate::other::{Other, monotonic_ns};
 use crate::system::{Durability, System, Wanted};
 
@@ -16,18 +16,10 @@ fn appends(round: &mut Round<'_>, group: &str, processes: u32, durability: Durab
     let wanted = Wanted { durability, ..SMALL };
     let keeps: fn(&System) -> bool = |system| system.does.keeps;
     round.each(group, wanted, keeps, |round, system, dir| {
-        fill(system, dir);
+        // As it is once it has been in use for a while: what is bounded is full.
+        fill(system, dir, &dense(1024), SMALL.room_bytes * 3 / 2);
         together(round, system, dir, processes, durability)
     });
-}
-
-/// As it is once it has been in use for a while: what is bounded is full.
-fn fill(system: &System, dir: &Path) {
-    let message = dense(1024);
-    let mut sender = (system.sender)(dir, Durability::Fast);
-    for _ in 0..SMALL.room_bytes / 1024 * 3 / 2 / BATCH as u64 {
-        sender.send_all(&[message.as_bytes(); BATCH]);
-    }
 }
 
 /// Nanoseconds for each message of all.
