@@ -30,8 +30,9 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// What to do.
+/// What to do. The parser learns the arguments of the verb that is called and of no other: that is a quarter of what a start executes.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Create, list, look at, resize and delete pools
     #[command(subcommand, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
@@ -82,6 +83,7 @@ pub(crate) enum Verb {
 
 /// What to do with pools.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum PoolVerb {
     /// Create pools
     #[command(after_help = help::POOL_CREATE)]
@@ -184,7 +186,7 @@ pub(crate) struct FeedArgs {
     pub(crate) errors: OnError,
 }
 
-/// What happens when the pool is not there.
+// What happens when the pool is not there. No doc comment: the parser would describe each verb with these by it.
 #[derive(Debug, Args)]
 pub(crate) struct Creation {
     /// Create the pool when it is not there
@@ -457,7 +459,7 @@ pub(crate) struct CompletionArgs {
 pub(crate) struct ManArgs {
     /// Where the pages go
     #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    pub(crate) pages: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -533,7 +535,10 @@ fn dashed_value(answer: &clap::Error, args: &[String]) -> Option<String> {
         [option, given] if given.starts_with(value.as_str()) => Some((option, given)),
         _ => None,
     })?;
-    let long = long_of(&Cli::command(), option)?;
+    let mut command = Cli::command();
+    // Down to the last verb.
+    command.build();
+    let long = long_of(&command, option)?;
     Some(format!("a value that begins with a dash is written --{long}={value}"))
 }
 
@@ -583,6 +588,34 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verbs_are_described_by_themselves_and_not_by_what_they_share() {
+        fn descriptions(command: &clap::Command) -> Vec<(String, Option<String>)> {
+            let verbs = command.get_subcommands().filter(|verb| verb.get_name() != "help");
+            verbs
+                .map(|verb| (verb.get_name().to_owned(), verb.get_about().map(ToString::to_string)))
+                .collect()
+        }
+        let mut command = Cli::command();
+        let before = descriptions(&command);
+        command.build();
+        assert_eq!(descriptions(&command), before);
+        assert!(before.len() > 10, "{before:?}");
+    }
+
+    #[test]
+    fn a_dashed_value_is_told_how_it_is_written_in_any_verb() {
+        let hint = |args: &[&str]| {
+            let wrong = Cli::try_parse_from(args).unwrap_err();
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            dashed_value(&wrong, &args).unwrap()
+        };
+        let feed = hint(&["plasmite", "feed", "a", "--tag", "-x"]);
+        assert_eq!(feed, "a value that begins with a dash is written --tag=-x");
+        let create = hint(&["plasmite", "pool", "resize", "a", "--size", "-x"]);
+        assert_eq!(create, "a value that begins with a dash is written --size=-x");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::errors::{Outcome, SUCCESS};
 
 /// Writes `plasmite.1` and a page for each verb.
 pub(crate) fn run(args: &ManArgs) -> Outcome {
-    let dir = &args.dir;
+    let dir = &args.pages;
     let fail = |e: std::io::Error| {
         Error::io("write the manual pages", dir, &e)
             .with_hint("name a directory that can be written")
