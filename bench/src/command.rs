@@ -88,7 +88,8 @@ fn lines(bench: &mut Bench) {
 
     let mut cat = Command::new("cat");
     let (each, _) = output(cat.arg(&input), count);
-    bench.note("cat 1 KiB JSON Lines into a pipe", each, None, None);
+    let pipe = "cat 1 KiB JSON Lines into a pipe";
+    bench.note(pipe, each, None, None);
     let start = Instant::now();
     let mut cat = Command::new("cat").arg(&input).stdout(Stdio::piped()).spawn().unwrap();
     let mut feed = command(&bench.dir);
@@ -96,12 +97,12 @@ fn lines(bench: &mut Bench) {
     assert!(feed.status().unwrap().success());
     let each = start.elapsed().as_nanos() as f64 / count as f64;
     assert!(cat.wait().unwrap().success());
-    bench.note("feed 1 KiB JSON Lines from a pipe, command", each, None, None);
+    bench.note_beside("feed 1 KiB JSON Lines from a pipe, command", each, pipe, Some(2500.0));
     let mut follow = command(&bench.dir);
     follow.args(["follow", "lines", "--timeout", "0s", "--tail"]).arg(count.to_string());
     let (each, code) = output(&mut follow, count);
     assert_eq!(code, Some(124), "it ends when nothing more is there");
-    bench.note("follow 1 KiB JSON Lines, command", each, None, Some(1000.0));
+    bench.note_beside("follow 1 KiB JSON Lines, command", each, pipe, Some(1000.0));
     Pool::delete(&path).unwrap();
     fs::remove_file(input).unwrap();
 }

@@ -44,12 +44,30 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
                 black_box(Document::parse(black_box(large.as_bytes())).unwrap());
             }
         }
+        "check-1k-of-text" => {
+            let text = format!("{{\"text\":\"{}\"}}", "lorem ipsum ".repeat(84));
+            for _ in 0..count {
+                black_box(Document::parse(black_box(text.as_bytes())).unwrap());
+            }
+        }
+        "minify-1k" => {
+            let spaced = large.replace(',', ", ").replace(':', ": ");
+            for _ in 0..count {
+                black_box(Document::parse(black_box(spaced.as_bytes())).unwrap());
+            }
+        }
         "append-7" => append(small, WARM_UP + count),
         "append-1k" => append(large.as_bytes(), WARM_UP + count),
         "append-checked-1k" => {
             let document = Document::parse(large.as_bytes()).unwrap();
             for _ in 0..WARM_UP + count {
                 pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
+            }
+        }
+        "append-flush-7" => {
+            append(small, WARM_UP);
+            for _ in 0..count {
+                pool.append(black_box(small), NO_TAGS, Durability::Flush).unwrap();
             }
         }
         // A batch counts as one operation.
@@ -67,6 +85,14 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
         "get-1k" => {
             append(large.as_bytes(), 16);
             get(count);
+        }
+        // The whole envelope as JSON, as the command, C and Python give it.
+        "get-1k-json" => {
+            append(large.as_bytes(), 16);
+            let oldest = pool.bounds().unwrap().oldest.get();
+            for n in 0..count {
+                black_box(pool.get(Seq::new(oldest + n % 16)).unwrap().to_json());
+            }
         }
         "tail-7" => tail(small, count),
         "tail-1k" => tail(large.as_bytes(), count),

@@ -54,7 +54,7 @@ pub(crate) fn rows(bench: &mut Bench) {
         for &(what, end) in ENDS {
             let ns = ended(&bench.dir, count, end);
             let name = format!("mount: {what} → {readers}");
-            bench.note_beside(&name, ns, &pipe, BOUND.as_nanos() as f64);
+            bench.note_beside(&name, ns, &pipe, Some(BOUND.as_nanos() as f64));
         }
     }
 }

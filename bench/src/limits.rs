@@ -46,6 +46,19 @@ impl Shared {
         each(start, count)
     }
 
+    /// Nanoseconds to copy the next place of the mapping into `out`, with plain memcpy.
+    pub(crate) fn copy_out(&self, out: &mut [u8], count: u64) -> f64 {
+        let places = self.len / out.len();
+        let start = Instant::now();
+        for n in 0..count {
+            let at = (n as usize % places) * out.len();
+            let out = black_box(&mut *out);
+            // SAFETY: `at + out.len()` is at most `len`, and `out` lies elsewhere.
+            unsafe { out.as_mut_ptr().copy_from_nonoverlapping(self.start.add(at), out.len()) };
+        }
+        each(start, count)
+    }
+
     /// Copies `bytes` to byte `at`.
     pub(crate) fn put(&self, at: u64, bytes: &[u8]) {
         let at = at as usize;

@@ -105,7 +105,9 @@ fn fill(bench: &mut Bench, what: &str, pool: &Pool, text: &str) {
     }
     if count > 10_000 {
         bench.note(
-            &format!("append 1 KiB the first time around {what}"),
+            &format!(
+                "append_batch 1 KiB, checked before, 32 at once, the first time around {what}"
+            ),
             each(start, count),
             None,
             None,

@@ -88,7 +88,8 @@ fn across(bench: &mut Bench) {
         std::hint::black_box(message.data());
         read += 1;
     }
-    bench.note("tail 1 KiB of another process", each(start, read), None, Some(200.0));
+    let copy = "memcpy 1 KiB out of a shared mapping";
+    bench.note_beside("tail 1 KiB of another process", each(start, read), copy, Some(200.0));
     drop((tail, pool));
     Pool::delete(&path).unwrap();
 }

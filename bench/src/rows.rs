@@ -65,10 +65,10 @@ impl Bench {
         row.rounds.push(ns);
     }
 
-    /// Notes one round of a row that is to take no longer than this, and is seen beside another.
-    pub(crate) fn note_beside(&mut self, name: &str, ns: f64, beside: &str, aim: f64) {
+    /// Notes one round of a row that is seen beside another, and may have an aim of its own.
+    pub(crate) fn note_beside(&mut self, name: &str, ns: f64, beside: &str, aim: Option<f64>) {
         let limit = Some(Against { name: beside.to_owned(), aim: None });
-        let new = || Row { limit, aim: Some(aim), ..Row::new(name, Unit::Ns) };
+        let new = || Row { limit, aim, ..Row::new(name, Unit::Ns) };
         self.row(name, Unit::Ns, new).rounds.push(ns);
     }
 
@@ -238,12 +238,10 @@ fn in_process(bench: &mut Bench) {
         .unwrap();
     let shared = Shared::new(&file, 8 << 20);
     shared.copy_in(text.as_bytes(), 20_000);
-    bench.note(
-        "memcpy 1 KiB into a shared mapping",
-        shared.copy_in(text.as_bytes(), count),
-        None,
-        None,
-    );
+    let (copy_in, copy_out) =
+        ("memcpy 1 KiB into a shared mapping", "memcpy 1 KiB out of a shared mapping");
+    bench.note(copy_in, shared.copy_in(text.as_bytes(), count), None, None);
+    bench.note(copy_out, shared.copy_out(&mut vec![0; text.len()], count), None, None);
 
     let start = Instant::now();
     for _ in 0..count {
@@ -283,7 +281,8 @@ fn in_process(bench: &mut Bench) {
     for _ in 0..count {
         pool.append_document(black_box(&document), NO_TAGS, Durability::Fast).unwrap();
     }
-    bench.note("append 1 KiB, checked before", each(start, count), None, Some(250.0));
+    let name = "append 1 KiB, checked before";
+    bench.note_beside(name, each(start, count), copy_in, Some(250.0));
     let batch = [Entry { document: &document, tags: NO_TAGS }; 100];
     let start = Instant::now();
     for _ in 0..count / batch.len() as u64 {
@@ -313,14 +312,14 @@ fn in_process(bench: &mut Bench) {
         pool.get_into(Seq::new(seq), &mut message).unwrap();
         black_box(message.data());
     }
-    bench.note("get 1 KiB, random", each(start, count), None, Some(300.0));
+    bench.note_beside("get 1 KiB, random", each(start, count), copy_out, Some(300.0));
     let start = Instant::now();
     for _ in 0..count {
         let newest = pool.bounds().unwrap().newest;
         pool.get_into(newest, &mut message).unwrap();
         black_box(message.data());
     }
-    bench.note("get 1 KiB, newest", each(start, count), None, Some(300.0));
+    bench.note_beside("get 1 KiB, newest", each(start, count), copy_out, Some(300.0));
     let start = Instant::now();
     let mut read = 0;
     while read < count {
@@ -330,7 +329,7 @@ fn in_process(bench: &mut Bench) {
             read += 1;
         }
     }
-    bench.note("tail 1 KiB in process", each(start, read), None, Some(200.0));
+    bench.note_beside("tail 1 KiB in process", each(start, read), copy_out, Some(200.0));
     drop(pool);
     Pool::delete(&path).unwrap();
 }

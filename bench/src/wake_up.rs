@@ -63,8 +63,9 @@ fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
     bench.note(names.futex_p99, quantile(&mut ups.futex, 0.99), None, None);
     let limit = Some((names.futex, 1.3));
     bench.note(names.awake, quantile(&mut ups.awake, 0.5), limit, None);
-    bench.note(names.awake_p99, quantile(&mut ups.awake, 0.99), None, Some(100_000.0));
-    bench.note(names.message, quantile(&mut ups.message, 0.5), None, None);
+    let late = quantile(&mut ups.awake, 0.99);
+    bench.note_beside(names.awake_p99, late, names.futex_p99, Some(100_000.0));
+    bench.note_beside(names.message, quantile(&mut ups.message, 0.5), names.futex, None);
     let python_futex = python::wake_floor(&bench.dir, count, cpus);
     bench.note(names.python_futex, python_futex, None, None);
     let python = python::wake_up(&bench.dir, count, cpus);
@@ -77,10 +78,10 @@ fn spinning(bench: &mut Bench, cpus: Cpus) {
     let floor = "store → seen, spinning, two CPUs, p50";
     bench.note(floor, quantile(&mut seen.word, 0.5), None, None);
     let message = quantile(&mut seen.message, 0.5);
-    bench.note("append → message, spinning, two CPUs, p50", message, None, Some(1000.0));
+    bench.note_beside("append → message, spinning, two CPUs, p50", message, floor, Some(1000.0));
     let busy = quantile(&mut seen.busy, 0.5);
     let name = "append of a busy writer → message, spinning, two CPUs, p50";
-    bench.note(name, busy, None, Some(1000.0));
+    bench.note_beside(name, busy, floor, Some(1000.0));
     let message = quantile(&mut seen.message, 0.99);
     bench.note("append → message, spinning, two CPUs, p99", message, None, None);
 }
