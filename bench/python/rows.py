@@ -1,7 +1,8 @@
 """The Python half of the benchmark.
 
 `measure DIR COUNT` prints nanoseconds as one JSON object; `wake POOL COUNT` waits for messages, and prints how long
-they took to arrive; `wake-floor FILE COUNT` waits on a futex in that file by ctypes alone."""
+they took to arrive, `spin POOL COUNT` without sleeping; `wake-floor FILE COUNT` waits on a futex in that file by
+ctypes alone."""
 
 from __future__ import annotations
 
@@ -58,6 +59,12 @@ def measure(directory: str, count: int) -> dict[str, float]:
                 read += 1
             return read
 
+        def get_with_data() -> int:
+            oldest = pool.info()["oldest_seq"] or 1
+            for n in range(count):
+                _ = pool.get(oldest + n % BATCH).data
+            return count
+
         # Until the ring is full: then each append makes room, as in a pool that has been in use for a while.
         while pool.info()["oldest_seq"] in (None, 1):
             append_many(small)
@@ -67,6 +74,7 @@ def measure(directory: str, count: int) -> dict[str, float]:
             "Python append_many, {'n': 1}": each(lambda: append_many(smallest)),
             "Python append_many, small dicts": each(lambda: append_many(small)),
             "Python raw tail, small messages": each(raw_tail),
+            "Python get with data, small dict": each(get_with_data),
             "Python json.loads, small dict": repeated(json.loads, json.dumps(SMALL), count),
             "Python tail with data, small dict": each(tail_with_data),
         }
@@ -74,11 +82,15 @@ def measure(directory: str, count: int) -> dict[str, float]:
     return rows
 
 
-def wake(path: str, count: int) -> float:
+#: How long a tail looks for a message before it sleeps.
+SPIN_US = 10_000_000
+
+
+def wake(path: str, count: int, spin_us: int = 0) -> float:
     """How long each message took until a tail that waited for it has returned: the median, in nanoseconds."""
     delays = []
     with Client() as client, client.open_pool(path) as pool:
-        tail = pool.tail(max_messages=count)
+        tail = pool.tail(max_messages=count, spin_us=spin_us)
         print("ready", flush=True)
         sys.stdin.readline()
         for message in tail:
@@ -109,7 +121,17 @@ def wake_floor(path: str, count: int) -> float:
     return float(statistics.median(delays))
 
 
-TASKS: dict[str, Callable[[str, int], Any]] = {"measure": measure, "wake": wake, "wake-floor": wake_floor}
+def spin(path: str, count: int) -> float:
+    """The same as `wake` of a tail that looks for messages instead of sleeping."""
+    return wake(path, count, SPIN_US)
+
+
+TASKS: dict[str, Callable[[str, int], Any]] = {
+    "measure": measure,
+    "wake": wake,
+    "spin": spin,
+    "wake-floor": wake_floor,
+}
 
 if __name__ == "__main__":
     task, where, number = sys.argv[1], sys.argv[2], int(sys.argv[3])

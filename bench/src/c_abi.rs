@@ -11,7 +11,7 @@ use std::ptr::{null, null_mut};
 use std::time::Instant;
 
 use plasmite_core::json::Document;
-use plasmite_core::{Durability, Envelopes, Pool, Seq};
+use plasmite_core::{Durability, Envelopes, Pool, Seq, TailOptions};
 
 use crate::documents::dense;
 use crate::limits::each;
@@ -59,6 +59,9 @@ type Append = unsafe extern "C" fn(
     Error,
 ) -> c_int;
 type GetJson = unsafe extern "C" fn(Handle, u64, *mut Buf, Error) -> c_int;
+type StreamOpen =
+    unsafe extern "C" fn(Handle, u64, u32, u64, u32, u64, u32, *mut Handle, Error) -> c_int;
+type StreamNext = unsafe extern "C" fn(Handle, *mut Buf, Error) -> c_int;
 type BufFree = unsafe extern "C" fn(*mut Buf);
 type Free = unsafe extern "C" fn(Handle);
 
@@ -69,6 +72,9 @@ struct CPool {
     append: Append,
     append_batch: AppendJson,
     get_json: GetJson,
+    stream_open: StreamOpen,
+    stream_next: StreamNext,
+    stream_free: Free,
     buf_free: BufFree,
     pool_free: Free,
 }
@@ -101,6 +107,9 @@ impl CPool {
                     c"plsm_pool_append_batch",
                 )),
                 get_json: transmute::<*mut c_void, GetJson>(symbol(c"plsm_pool_get_json")),
+                stream_open: transmute::<*mut c_void, StreamOpen>(symbol(c"plsm_stream_open")),
+                stream_next: transmute::<*mut c_void, StreamNext>(symbol(c"plsm_stream_next")),
+                stream_free: transmute::<*mut c_void, Free>(symbol(c"plsm_stream_free")),
                 buf_free: transmute::<*mut c_void, BufFree>(symbol(c"plsm_buf_free")),
                 pool_free: transmute::<*mut c_void, Free>(symbol(c"plsm_pool_free")),
             }
@@ -148,6 +157,27 @@ impl CPool {
             len
         }
     }
+
+    /// Reads all that is there by a stream; tells how many messages that were.
+    fn stream(&self) -> u64 {
+        let (mut stream, mut read) = (null_mut(), 0);
+        // SAFETY: as for `open`. It starts with the oldest, takes any number, and waits for none.
+        unsafe {
+            let code = (self.stream_open)(self.pool, 0, 0, 0, 0, 0, 1, &raw mut stream, null_mut());
+            assert_eq!(code, 0);
+            loop {
+                let mut buf = Buf { data: null_mut(), len: 0 };
+                match (self.stream_next)(stream, &raw mut buf, null_mut()) {
+                    0 => break,
+                    code => assert_eq!(code, 1),
+                }
+                read += 1;
+                (self.buf_free)(&raw mut buf);
+            }
+            (self.stream_free)(stream);
+        }
+        read
+    }
 }
 
 impl Drop for CPool {
@@ -167,6 +197,8 @@ struct Names {
     rust_get: &'static str,
     rust_get_json: &'static str,
     get_json: &'static str,
+    rust_tail_json: &'static str,
+    stream_next: &'static str,
 }
 
 const LARGE: Names = Names {
@@ -178,6 +210,8 @@ const LARGE: Names = Names {
     rust_get: "Rust get 1 KiB",
     rust_get_json: "Rust get 1 KiB, as JSON",
     get_json: "C get_json 1 KiB",
+    rust_tail_json: "Rust tail 1 KiB, as JSON",
+    stream_next: "C stream_next 1 KiB",
 };
 
 const SMALL: Names = Names {
@@ -189,6 +223,8 @@ const SMALL: Names = Names {
     rust_get: "Rust get 7 bytes",
     rust_get_json: "Rust get 7 bytes, as JSON",
     get_json: "C get_json 7 bytes",
+    rust_tail_json: "Rust tail 7 bytes, as JSON",
+    stream_next: "C stream_next 7 bytes",
 };
 
 pub(crate) fn rows(bench: &mut Bench) {
@@ -199,6 +235,7 @@ pub(crate) fn rows(bench: &mut Bench) {
     for (names, text) in [(LARGE, dense(1024)), (SMALL, r#"{"a":1}"#.to_owned())] {
         appends(bench, &names, &pool, &c_pool, text.as_bytes(), count);
         gets(bench, &names, &pool, &c_pool, count);
+        tails(bench, &names, &pool, &c_pool, count);
     }
     drop((pool, c_pool));
     Pool::delete(&path).unwrap();
@@ -247,6 +284,27 @@ fn gets(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, count: u6
         black_box(c_pool.get_json(seq(n)));
     });
     bench.note(names.get_json, ns, Some((names.rust_get_json, 1.3)), None);
+}
+
+fn tails(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, count: u64) {
+    let until = |one_pass: &dyn Fn() -> u64| {
+        let (start, mut read) = (Instant::now(), 0);
+        while read < count {
+            read += one_pass();
+        }
+        each(start, read)
+    };
+    let ns = until(&|| {
+        let (mut tail, mut read) = (pool.tail(TailOptions::default()).unwrap(), 0);
+        while let Some(message) = tail.try_next().unwrap() {
+            black_box(message.to_json());
+            read += 1;
+        }
+        read
+    });
+    bench.note(names.rust_tail_json, ns, None, None);
+    let ns = until(&|| c_pool.stream());
+    bench.note(names.stream_next, ns, Some((names.rust_tail_json, 1.3)), None);
 }
 
 fn timed(count: u64, mut work: impl FnMut(u64)) -> f64 {

@@ -31,6 +31,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "spin-times" => readers::print_times(Path::new(path), count, true),
         "wait" => readers::wait(Path::new(path), count),
         "park" => readers::park(count),
+        "hold" => readers::hold(Path::new(path), count),
         "ends" => ends::read(Path::new(path), count),
         "open" => pools::open(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),

@@ -22,6 +22,7 @@ const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
     ("Python append_many, small dicts", None, Some(1000.0)),
     ("Python raw tail, small messages", None, Some(1000.0)),
     (LOADS, None, None),
+    ("Python get with data, small dict", Some((LOADS, 2.5)), None),
     ("Python tail with data, small dict", Some((LOADS, 1.5)), Some(4000.0)),
 ];
 
@@ -58,9 +59,18 @@ pub(crate) fn wake_floor(dir: &Path, count: u64, cpus: Cpus) -> f64 {
 
 /// Nanoseconds until a message is in the hands of a Python program that waits in a tail: the median.
 pub(crate) fn wake_up(dir: &Path, count: u64, cpus: Cpus) -> f64 {
+    arrival(dir, "wake", count, cpus)
+}
+
+/// The same of one that spins.
+pub(crate) fn spin(dir: &Path, count: u64, cpus: Cpus) -> f64 {
+    arrival(dir, "spin", count, cpus)
+}
+
+fn arrival(dir: &Path, how: &str, count: u64, cpus: Cpus) -> f64 {
     let path = dir.join("python-wakes.plasmite");
     let mut waiting = script(ROWS_PY);
-    waiting.arg("wake").arg(&path).arg(count.to_string());
+    waiting.arg(how).arg(&path).arg(count.to_string());
     processes::wake_program(&path, &mut waiting, count, cpus)
 }
 

@@ -176,8 +176,8 @@ pub(crate) fn print_times(path: &Path, count: u64, spins: bool) {
     times.iter().for_each(|ns| println!("{ns}"));
 }
 
-/// What an append costs its writer while so many threads of other processes wait in tails: of the same pool, who are all woken by it, and
-/// of another, who are not.
+/// What an append costs its writer while so many threads of another process have tails: of another pool, in which they wait; of the
+/// same, in which they don't; of the same, in which they have died asleep; and of the same, in which they wait, so that it wakes all.
 pub(crate) fn idle(bench: &mut Bench) {
     let numbers: &[u64] =
         if bench.effort == Effort::Quick { &[1, 100] } else { &[1, 10, 100, 1000] };
@@ -195,20 +195,28 @@ pub(crate) fn idle(bench: &mut Bench) {
     burst();
     // That there is a process of so many threads shows, whatever they wait for; so does what was there just before: each comes first
     // in turn.
-    let of = |threads: u64| [("park", threads), ("wait", threads)];
+    let of = |threads: u64| ["park", "wait", "hold", "die"].map(|sort| (sort, threads));
     let mut turns: Vec<_> = numbers.iter().copied().flat_map(of).collect();
     turns.push(("park", 0));
     for _ in 0..ROUNDS {
-        for &(role, threads) in &turns {
-            let waiting = Waiting::start(role, &other, threads);
+        for &(sort, threads) in &turns {
+            let role = if sort == "die" { "wait" } else { sort };
+            let its_pool = if matches!(sort, "hold" | "die") { &path } else { &other };
+            let mut waiting = Some(Waiting::start(role, its_pool, threads));
             std::thread::sleep(UNTIL_IDLE);
-            let parked = format!("append 7 bytes, {threads} threads parked");
-            if role == "park" {
-                bench.note(&parked, burst(), None, None);
-            } else {
-                let name = format!("append 7 bytes, {threads} idle readers of another pool");
-                bench.note(&name, burst(), Some((&parked, 1.1)), None);
+            if sort == "die" {
+                waiting = None;
             }
+            let name = |what: &str| format!("append 7 bytes, {threads} {what}");
+            let (name, beside) = match sort {
+                "park" => (name("threads parked"), None),
+                "wait" => (name("idle readers of another pool"), Some(threads)),
+                "hold" => (name("readers of the pool that do not wait"), Some(threads)),
+                _ => (name("readers of the pool killed asleep"), Some(0)),
+            };
+            let parked = beside.map(|threads| format!("append 7 bytes, {threads} threads parked"));
+            let limit = parked.as_deref().map(|parked| (parked, 1.1));
+            bench.note(&name, burst(), limit, None);
             drop(waiting);
         }
         turns.rotate_left(1);
@@ -261,6 +269,23 @@ pub(crate) fn park(threads: u64) {
             }
         });
     }
+    ready();
+}
+
+/// The child with so many threads that have a tail and do something else.
+pub(crate) fn hold(path: &Path, threads: u64) {
+    let (open, all_open) = std::sync::mpsc::channel();
+    for _ in 0..threads {
+        let (path, open) = (path.to_owned(), open.clone());
+        std::thread::spawn(move || {
+            let _tail = tail_of_new(&path, Duration::ZERO);
+            open.send(()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    (0..threads).for_each(|_| all_open.recv().unwrap());
     ready();
 }
 

@@ -84,4 +84,6 @@ fn spinning(bench: &mut Bench, cpus: Cpus) {
     bench.note_beside(name, busy, floor, Some(1000.0));
     let message = quantile(&mut seen.message, 0.99);
     bench.note("append → message, spinning, two CPUs, p99", message, None, None);
+    let python = python::spin(&bench.dir, (bench.count / 200).max(200), cpus);
+    bench.note_beside("append → message, Python, spinning, two CPUs, p50", python, floor, None);
 }

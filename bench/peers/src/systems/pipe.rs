@@ -18,6 +18,8 @@ pub(super) const NAMED: System = System {
     },
     sender: |dir, _durability| {
         let pipe = File::options().write(true).open(path(dir)).unwrap();
+        // As much as a process may ask for without being root: the usual 64 KiB do not hold a batch.
+        nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
         Box::new(Writes { pipe, buffer: Vec::new() })
     },
     receiver: |dir| {
