@@ -123,7 +123,8 @@ const SUMS: &[&str] = &[
 const GROWS: &[&str] = &["file changed as we read it", "zip warning"];
 
 /// What one says that was overtaken, and so came to the end before the size that it saw.
-const OVERTAKEN: &[&str] = &["read errors mapping", "rsync error", "file has shrunk too much"];
+const OVERTAKEN: &[&str] =
+    &["read errors mapping", "rsync error", "file has shrunk too much", "File shrank by"];
 
 fn is_said(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.contains(word))
