@@ -30,7 +30,7 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// What to do. The parser learns the arguments of the verb that is called and of no other: that is a quarter of what a start executes.
+/// What to do. The parser learns the arguments of the verb that is called and of no other: a start executes a fifth less.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Verb {
