@@ -13,6 +13,7 @@ mod reads;
 mod system;
 mod systems;
 mod together;
+mod wake_up;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -6,19 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cpus::Cpus;
 use crate::documents::dense;
-use crate::other::{END, Other, WARM_UPS, monotonic_ns};
+use crate::other::{END, Other};
 use crate::system::{Durability, System, Wanted};
 use crate::systems::SYSTEMS;
-use crate::{command, reads, together};
+use crate::{command, reads, together, wake_up};
 
 /// Messages that are sent at once.
 pub(crate) const BATCH: usize = 100;
 /// Of messages that nobody has to receive, or one by one.
 pub(crate) const SMALL: Wanted = Wanted { durability: Durability::Fast, room_bytes: 8 << 20 };
-/// Between wake-ups, so that the other side is asleep.
-const PAUSE: Duration = Duration::from_micros(300);
+/// So many messages have room in what is bounded, however long they are.
+const FEWEST: u64 = 32;
 
 /// Measures the rows of one group.
 type Measure = fn(&mut Round<'_>);
@@ -29,7 +28,7 @@ pub(crate) const GROUPS: &[(&str, Measure)] = &[
     ("together", together::rows),
     ("reads", reads::rows),
     ("across", across),
-    ("wake-up", wake_up),
+    ("wake-up", wake_up::rows),
     ("command", |round| command::rows(round)),
     ("bytes", bytes),
 ];
@@ -66,6 +65,11 @@ impl<'a> Round<'a> {
     /// As many bytes as a row sends across processes, or has there to be read, at most.
     pub(crate) fn most_bytes(&self) -> usize {
         if self.full { 64 << 20 } else { 8 << 20 }
+    }
+
+    /// As many bytes as a row appends, at most: what keeps all of it must not fill the disk.
+    fn most_appended_bytes(&self) -> usize {
+        4 * self.most_bytes()
     }
 
     pub(crate) fn times(&self, full: u64, quick: u64) -> u64 {
@@ -110,16 +114,21 @@ impl Drop for Round<'_> {
 }
 
 /// Nanoseconds for each of the `per_call` things that `call` does, over and over for about `budget`.
-pub(crate) fn timed(budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
+pub(crate) fn timed(budget: Duration, per_call: usize, call: impl FnMut()) -> f64 {
+    timed_at_most(usize::MAX, budget, per_call, call)
+}
+
+/// The same, of no more than `most` calls.
+fn timed_at_most(most: usize, budget: Duration, per_call: usize, mut call: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut calls = 0;
-    while start.elapsed() < budget {
+    while calls < most && start.elapsed() < budget {
         // The clock is looked at rarely beside what is fast, and often beside what is slow.
-        let many = if calls < 64 { 1 } else { 64 };
+        let many = if calls < 64 { 1 } else { 64.min(most - calls) };
         (0..many).for_each(|_| call());
         calls += many;
     }
-    start.elapsed().as_nanos() as f64 / (calls as usize * per_call) as f64
+    start.elapsed().as_nanos() as f64 / (calls * per_call) as f64
 }
 
 /// Has about so many bytes of one message, over and over, sent for nobody; how many messages that were.
@@ -130,15 +139,25 @@ pub(crate) fn fill(system: &System, dir: &Path, message: &str, bytes: u64) -> u6
     batches * BATCH as u64
 }
 
+/// How long messages are, for people and in bytes.
+type Length = (&'static str, usize);
+
+const SHORT: Length = ("100 B", 100);
+const USUAL: Length = ("1 KiB", 1 << 10);
+const LONG: Length = ("16 KiB", 16 << 10);
+const HUGE: Length = ("1 MiB", 1 << 20);
+
 fn append(round: &mut Round<'_>) {
-    for (what, len) in [("100 B", 100), ("1 KiB", 1024)] {
+    for (what, len) in [SHORT, USUAL, LONG, HUGE] {
         appends(round, &format!("append {what}"), len, 1, Durability::Fast);
     }
     appends(round, "append 1 KiB, 100 at once", 1024, BATCH, Durability::Fast);
 }
 
 fn flush(round: &mut Round<'_>) {
-    appends(round, "flush 1 KiB", 1024, 1, Durability::Flush);
+    for (what, len) in [SHORT, USUAL, LONG] {
+        appends(round, &format!("flush {what}"), len, 1, Durability::Flush);
+    }
     appends(round, "flush 1 KiB, 100 at once", 1024, BATCH, Durability::Flush);
 }
 
@@ -146,7 +165,8 @@ fn flush(round: &mut Round<'_>) {
 fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durability: Durability) {
     let message = dense(len);
     let batch = vec![message.as_bytes(); batch];
-    let wanted = Wanted { durability, ..SMALL };
+    let room_bytes = SMALL.room_bytes.max(FEWEST * len as u64);
+    let wanted = Wanted { durability, room_bytes };
     round.each(
         group,
         wanted,
@@ -157,8 +177,9 @@ fn appends(round: &mut Round<'_>, group: &str, len: usize, batch: usize, durabil
                 [message] => sender.send(message),
                 batch => sender.send_all(batch),
             };
-            timed(round.budget() / 2, batch.len(), &mut send);
-            timed(round.budget(), batch.len(), send)
+            let most = round.most_appended_bytes() / (len * batch.len());
+            timed_at_most(most / 2, round.budget() / 2, batch.len(), &mut send);
+            timed_at_most(most, round.budget(), batch.len(), send)
         },
     );
 }
@@ -239,38 +260,4 @@ fn flow(round: &Round<'_>, system: &System, dir: &Path, batch: &[&[u8]]) -> f64 
     assert_eq!(received, sent, "{}", system.name);
     receiver.end();
     ns
-}
-
-/// How long a message takes to a receiver that sleeps, on another CPU.
-fn wake_up(round: &mut Round<'_>) {
-    let cpus = Cpus::two();
-    let count = round.times(500, 100);
-    for system in SYSTEMS {
-        let dir = round.directory();
-        let groups = ["wake-up, p50", "wake-up, p99"];
-        match (system.set_up)(&dir, &SMALL) {
-            Ok(_behind) => {
-                let times = wakes(system, &dir, count, &cpus);
-                for (group, ns) in groups.iter().zip(times) {
-                    round.note(group, system.name, ns);
-                }
-            }
-            Err(why) => groups.iter().for_each(|group| round.missing(group, system.name, &why)),
-        }
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-}
-
-fn wakes(system: &System, dir: &Path, count: u64, cpus: &Cpus) -> [f64; 2] {
-    let mut receiver = cpus.place(|| Other::start("be-woken", system, dir, count));
-    let mut sender = (system.sender)(dir, Durability::Fast);
-    for _ in 0..WARM_UPS + count {
-        std::thread::sleep(PAUSE);
-        sender.send(format!("{{\"t\":{}}}", monotonic_ns()).as_bytes());
-    }
-    let line = receiver.line();
-    receiver.end();
-    cpus.release();
-    let mut times = line.split(' ').map(|ns| ns.parse().unwrap());
-    [times.next().unwrap(), times.next().unwrap()]
 }

@@ -69,4 +69,6 @@ pub(crate) struct Does {
     pub(crate) batches: bool,
     /// All messages arrive, however fast they are sent.
     pub(crate) streams: bool,
+    /// Each message goes to all receivers, however many, and they sleep meanwhile.
+    pub(crate) fans_out: bool,
 }

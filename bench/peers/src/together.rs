@@ -8,7 +8,10 @@ use crate::other::{Other, monotonic_ns};
 use crate::system::{Durability, System, Wanted};
 
 pub(crate) fn rows(round: &mut Round<'_>) {
-    appends(round, "append 1 KiB, 8 processes", 8, Durability::Fast);
+    for processes in [2, 4, 8] {
+        let group = format!("append 1 KiB, {processes} processes");
+        appends(round, &group, processes, Durability::Fast);
+    }
     appends(round, "flush 1 KiB, 16 processes", 16, Durability::Flush);
 }
 

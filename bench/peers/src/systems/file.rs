@@ -11,7 +11,7 @@ use crate::system::{Does, Durability, Receiver, Sender, System, all_kept};
 
 pub(super) const APPENDED: System = System {
     name: "file and inotify",
-    does: Does { keeps: true, batches: true, streams: true },
+    does: Does { keeps: true, batches: true, streams: true, fans_out: true },
     set_up: |dir, _wanted| {
         File::create(path(dir)).map_err(|e| e.to_string())?;
         Ok(Box::new(()))

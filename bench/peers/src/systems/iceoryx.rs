@@ -18,7 +18,7 @@ const MAX_LAG: usize = 1024;
 
 pub(super) const EVENTS: System = System {
     name: "iceoryx2",
-    does: Does { keeps: false, batches: false, streams: false },
+    does: Does { keeps: false, batches: false, streams: false, fans_out: true },
     set_up: |_dir, _wanted| {
         set_log_level(LogLevel::Error);
         Ok(Box::new(()))
@@ -31,6 +31,7 @@ pub(super) const EVENTS: System = System {
 
 pub(super) const SPINNING: System = System {
     name: "iceoryx2, spinning",
+    does: Does { fans_out: false, ..EVENTS.does },
     sender: |dir, _durability| Box::new(Publishes::new(dir, false)),
     receiver: |dir| Box::new(Spins(Waits::new(dir))),
     ..EVENTS

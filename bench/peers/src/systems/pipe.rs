@@ -11,7 +11,7 @@ use crate::system::{Does, Receiver, Sender, System, all_kept};
 
 pub(super) const NAMED: System = System {
     name: "named pipe",
-    does: Does { keeps: false, batches: true, streams: true },
+    does: Does { keeps: false, batches: true, streams: true, fans_out: false },
     set_up: |dir, _wanted| {
         nix::unistd::mkfifo(&path(dir), Mode::S_IRWXU).map_err(|e| e.to_string())?;
         Ok(Box::new(()))

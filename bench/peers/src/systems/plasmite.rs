@@ -14,7 +14,7 @@ const SPIN: Duration = Duration::from_secs(10);
 
 pub(super) const POOL: System = System {
     name: "Plasmite",
-    does: Does { keeps: true, batches: true, streams: true },
+    does: Does { keeps: true, batches: true, streams: true, fans_out: true },
     set_up,
     sender,
     receiver: |dir| Box::new(reader(dir, Duration::ZERO)),
@@ -24,7 +24,7 @@ pub(super) const POOL: System = System {
 
 pub(super) const SPINNING: System = System {
     name: "Plasmite, spinning",
-    does: Does { keeps: false, batches: false, streams: false },
+    does: Does { keeps: false, batches: false, streams: false, fans_out: false },
     receiver: |dir| Box::new(reader(dir, SPIN)),
     get: None,
     ..POOL

@@ -13,7 +13,7 @@ const MAX_MESSAGE_BYTES: i64 = 8192;
 
 pub(super) const POSIX: System = System {
     name: "POSIX queue",
-    does: Does { keeps: false, batches: false, streams: true },
+    does: Does { keeps: false, batches: false, streams: true, fans_out: false },
     set_up: |dir, _wanted| set_up(dir),
     sender: |dir, _durability| Box::new(Sends(open(dir, MQ_OFlag::O_WRONLY).unwrap())),
     receiver: |dir| {

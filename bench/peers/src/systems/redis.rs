@@ -20,7 +20,7 @@ const KEPT: StreamMaxlen = StreamMaxlen::Approx(100_000);
 
 pub(super) const STREAM: System = System {
     name: "Redis stream",
-    does: Does { keeps: true, batches: true, streams: true },
+    does: Does { keeps: true, batches: true, streams: true, fans_out: true },
     set_up: |dir, wanted| {
         Server::start(dir, wanted.durability).map(|server| Box::new(server) as Behind)
     },

@@ -9,7 +9,7 @@ use crate::system::{Does, Receiver, Sender, System, all_kept};
 
 pub(super) const STREAM: System = System {
     name: "Unix socket",
-    does: Does { keeps: false, batches: true, streams: true },
+    does: Does { keeps: false, batches: true, streams: true, fans_out: false },
     set_up: |_dir, _wanted| Ok(Box::new(())),
     sender: |dir, _durability| {
         Box::new(Writes { stream: UnixStream::connect(path(dir)).unwrap(), buffer: Vec::new() })

@@ -13,7 +13,7 @@ const INSERT: &str = "INSERT INTO messages (data) VALUES (?1)";
 
 pub(super) const TABLE: System = System {
     name: "SQLite (WAL)",
-    does: Does { keeps: true, batches: true, streams: true },
+    does: Does { keeps: true, batches: true, streams: true, fans_out: true },
     set_up,
     sender: |dir, durability| Box::new(Inserts(open(dir, durability))),
     receiver,

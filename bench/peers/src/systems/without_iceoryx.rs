@@ -4,7 +4,7 @@ use crate::system::{Does, System, all_kept};
 
 pub(super) const EVENTS: System = System {
     name: "iceoryx2",
-    does: Does { keeps: false, batches: false, streams: false },
+    does: Does { keeps: false, batches: false, streams: false, fans_out: true },
     set_up: |_dir, _wanted| {
         Err("building iceoryx2 needs libclang (Debian: libclang-dev)".to_owned())
     },
@@ -14,4 +14,5 @@ pub(super) const EVENTS: System = System {
     kept: all_kept,
 };
 
-pub(super) const SPINNING: System = System { name: "iceoryx2, spinning", ..EVENTS };
+pub(super) const SPINNING: System =
+    System { name: "iceoryx2, spinning", does: Does { fans_out: false, ..EVENTS.does }, ..EVENTS };
