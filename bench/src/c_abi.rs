@@ -66,7 +66,7 @@ type BufFree = unsafe extern "C" fn(*mut Buf);
 type Free = unsafe extern "C" fn(Handle);
 
 /// One pool, opened through the library.
-struct CPool {
+pub(crate) struct CPool {
     pool: Handle,
     append_json: AppendJson,
     append: Append,
@@ -80,7 +80,7 @@ struct CPool {
 }
 
 impl CPool {
-    fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         let library = CString::new(library().as_os_str().as_bytes()).unwrap();
         let pool_ref = CString::new(path.as_os_str().as_bytes()).unwrap();
         // SAFETY: the functions have the types that the header gives them, and get what it asks for.
@@ -120,7 +120,7 @@ impl CPool {
         self.append_text(self.append_json, text);
     }
 
-    fn append_batch(&self, lines: &[u8]) {
+    pub(crate) fn append_batch(&self, lines: &[u8]) {
         self.append_text(self.append_batch, lines);
     }
 
@@ -135,7 +135,7 @@ impl CPool {
         }
     }
 
-    fn append(&self, text: &[u8]) -> u64 {
+    pub(crate) fn append(&self, text: &[u8]) -> u64 {
         let mut receipt = [0; 2];
         // SAFETY: as for `open`; the receipt is two words.
         unsafe {
@@ -147,7 +147,7 @@ impl CPool {
         receipt[0]
     }
 
-    fn get_json(&self, seq: u64) -> usize {
+    pub(crate) fn get_json(&self, seq: u64) -> usize {
         let mut buf = Buf { data: null_mut(), len: 0 };
         // SAFETY: as for `open`.
         unsafe {

@@ -1,4 +1,7 @@
-//! Operations done a given number of times and nothing else, for a tool that counts instructions.
+//! Operations done a given number of times and nothing else, for a tool that counts instructions or lines of memory.
+
+mod lines;
+mod mounted;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -6,25 +9,34 @@ use std::path::Path;
 use plasmite_core::json::Document;
 use plasmite_core::{Durability, Entry, Message, Pool, Seq, TailOptions};
 
+use crate::c_abi::CPool;
 use crate::documents::dense;
 
 const NO_TAGS: &[&str] = &[];
+const POOL_BYTES: u64 = 64 << 10;
 /// Enough to go around the ring: from then on each append makes room.
 const WARM_UP: u64 = 1500;
 
 /// Does one of the operations on a new pool.
 pub(crate) fn run(operation: &str, path: &Path, count: u64) {
-    let pool = Pool::create(path, 64 << 10).unwrap();
+    match operation {
+        // A mount has pools of its own.
+        "mount-write-7" => return mounted::write(path, WARM_UP + count),
+        mounted::WRITER => return mounted::write_lines(path, count),
+        _ => {}
+    }
+    let pool = Pool::create(path, POOL_BYTES).unwrap();
     let (small, large) = (b"{\"a\":1}".as_slice(), dense(1024));
     let append = |text: &[u8], count| {
         for _ in 0..count {
             pool.append(black_box(text), NO_TAGS, Durability::Fast).unwrap();
         }
     };
-    let get = |count| {
+    let gets = || {
         let mut message = Message::default();
         let oldest = pool.bounds().unwrap().oldest.get();
-        for n in 0..count {
+        let pool = &pool;
+        move |n| {
             pool.get_into(Seq::new(oldest + n % 16), &mut message).unwrap();
             black_box(message.data());
         }
@@ -80,11 +92,11 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
         }
         "get-7" => {
             append(small, 16);
-            get(count);
+            (0..count).for_each(gets());
         }
         "get-1k" => {
             append(large.as_bytes(), 16);
-            get(count);
+            (0..count).for_each(gets());
         }
         // The whole envelope as JSON, as the command, C and Python give it.
         "get-1k-json" => {
@@ -96,6 +108,39 @@ pub(crate) fn run(operation: &str, path: &Path, count: u64) {
         }
         "tail-7" => tail(small, count),
         "tail-1k" => tail(large.as_bytes(), count),
+        "c-append-7" => {
+            let pool = CPool::open(path);
+            for _ in 0..WARM_UP + count {
+                black_box(pool.append(black_box(small)));
+            }
+        }
+        "c-get-json-7" => {
+            append(small, 16);
+            let (pool, oldest) = (CPool::open(path), pool.bounds().unwrap().oldest.get());
+            for n in 0..count {
+                black_box(pool.get_json(oldest + n % 16));
+            }
+        }
+        // A batch counts as one operation.
+        "c-append-7-batch-32" => {
+            let pool = CPool::open(path);
+            let lines = [small, b"\n"].concat().repeat(32);
+            for _ in 0..WARM_UP / 32 + count {
+                pool.append_batch(black_box(&lines));
+            }
+        }
+        "lines-get-7" => {
+            append(small, 16);
+            lines::mark(path, count, gets());
+        }
+        "lines-get-1k" => {
+            append(large.as_bytes(), 16);
+            lines::mark(path, count, gets());
+        }
+        "lines-append-7" => {
+            append(small, WARM_UP);
+            lines::mark(path, count, |_| append(small, 1));
+        }
         other => panic!("no operation {other}"),
     }
     Pool::delete(path).unwrap();
