@@ -34,7 +34,7 @@ usage: cargo xtask TASK
   bench        measure Plasmite beside the machine's limits [--quick] [--json] [--only GROUP], beside what one would use
                instead [--peers] (it is built and installed first), with a picture [--chart FILE.svg], or of figures of
                earlier runs [--from FILE]
-  budget       instructions of the hot paths, held against bench/budget.json [--record]
+  budget       instructions of the hot paths and cache lines of the pool, held against bench/budget.json [--record]
   powerloss    long random histories of a pool, cut by power losses at every moment [SECONDS, or 60]
   packages     the SDK, the Debian package, the wheel and the crates, tested as users get them
   sdk          the command, library, header and pkg-config file, built for release, in one folder [DIR, or target/sdk]

@@ -1,7 +1,7 @@
 //! Running commands, each with a name under which it fails.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -31,6 +31,12 @@ impl Step {
 
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    /// In an environment that has nothing else.
+    pub(crate) fn only_env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env_clear().env(key, value);
         self
     }
 
@@ -67,6 +73,20 @@ impl Step {
         let output = self.start(Command::output)?;
         self.judge(output.status)?;
         String::from_utf8(output.stdout).map_err(|e| format!("{}: {e}", self.name))
+    }
+
+    /// Runs it and takes each line that it prints on stdout as it comes.
+    pub(crate) fn each_line(mut self, mut take: impl FnMut(&str)) -> Result<(), String> {
+        self.command.stdout(Stdio::piped());
+        let mut child = self.start(Command::spawn)?;
+        let mut lines = child.stdout.take().map(BufReader::new);
+        let mut line = String::new();
+        let failed = |e: io::Error| format!("{}: {e}", self.name);
+        while lines.as_mut().map_or(Ok(0), |l| l.read_line(&mut line)).map_err(failed)? > 0 {
+            take(&line);
+            line.clear();
+        }
+        self.judge(child.wait().map_err(failed)?)
     }
 
     fn start<T>(&mut self, how: impl FnOnce(&mut Command) -> io::Result<T>) -> Result<T, String> {
