@@ -49,6 +49,11 @@ def measure(directory: str, count: int) -> dict[str, float]:
                 pool.append_many(values)
             return batches * BATCH
 
+        def dumps_many(values: list[dict[str, Any]]) -> int:
+            for _ in range(batches):
+                json.dumps(values)
+            return batches * BATCH
+
         def raw_tail() -> int:
             return sum(1 for _ in pool.open_stream(timeout_ms=0))
 
@@ -71,7 +76,9 @@ def measure(directory: str, count: int) -> dict[str, float]:
         rows = {
             "Python json.dumps, small dict": repeated(json.dumps, SMALL, count),
             "Python append, small dict": repeated(pool.append, SMALL, count),
+            "Python json.dumps of many, {'n': 1}": each(lambda: dumps_many(smallest)),
             "Python append_many, {'n': 1}": each(lambda: append_many(smallest)),
+            "Python json.dumps of many, small dicts": each(lambda: dumps_many(small)),
             "Python append_many, small dicts": each(lambda: append_many(small)),
             "Python raw tail, small messages": each(raw_tail),
             "Python get with data, small dict": each(get_with_data),

@@ -11,10 +11,11 @@ use std::ptr::{null, null_mut};
 use std::time::Instant;
 
 use plasmite_core::json::Document;
-use plasmite_core::{Durability, Envelopes, Pool, Seq, TailOptions};
+use plasmite_core::{Durability, Envelopes, Pool, Seq};
 
 use crate::documents::dense;
 use crate::limits::each;
+use crate::readers::read_as_json;
 use crate::rows::Bench;
 
 /// The library, which `cargo xtask bench` builds beside this program.
@@ -294,14 +295,7 @@ fn tails(bench: &mut Bench, names: &Names, pool: &Pool, c_pool: &CPool, count: u
         }
         each(start, read)
     };
-    let ns = until(&|| {
-        let (mut tail, mut read) = (pool.tail(TailOptions::default()).unwrap(), 0);
-        while let Some(message) = tail.try_next().unwrap() {
-            black_box(message.to_json());
-            read += 1;
-        }
-        read
-    });
+    let ns = until(&|| read_as_json(pool));
     bench.note(names.rust_tail_json, ns, None, None);
     let ns = until(&|| c_pool.stream());
     bench.note(names.stream_next, ns, Some((names.rust_tail_json, 1.3)), None);

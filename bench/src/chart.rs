@@ -80,7 +80,7 @@ fn panels(rows: &[Row]) -> Vec<Panel<'_>> {
     let panel = |(group, title): &(&str, &'static str)| {
         let of_group = rows.iter().filter(|row| row.missing.is_none()).filter_map(|row| {
             let compared = row.compared.as_ref()?;
-            (compared.group == *group).then_some((compared.system.as_str(), row.median()))
+            (compared.group == *group).then_some((compared.system.as_str(), row.figure()))
         });
         let mut bars: Vec<_> = of_group.collect();
         bars.sort_by(|(_, a), (_, b)| a.total_cmp(b));

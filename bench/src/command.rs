@@ -9,6 +9,7 @@ use std::time::Instant;
 use plasmite_core::Pool;
 
 use crate::documents::dense;
+use crate::report::quantile;
 use crate::rows::Bench;
 
 /// How often the command is started in a round.
@@ -54,10 +55,9 @@ fn start_up(bench: &mut Bench) {
         feeding.push(run(feed));
     }
     Pool::delete(&path).unwrap();
-    let median = |values: &mut [f64]| crate::processes::quantile(values, 0.5);
-    let (nothing, feeding) = (median(&mut nothing), median(&mut feeding));
+    let (nothing, feeding) = (quantile(&nothing, 0.5), quantile(&feeding, 0.5));
     bench.note("start true", nothing, None, None);
-    bench.note("feed one message, command", feeding, None, None);
+    bench.note_beside("feed one message, command", feeding, "start true", None);
     let above = "feed one message, command, less true";
     bench.note(above, feeding - nothing, None, Some(1_500_000.0));
 }
@@ -71,7 +71,8 @@ fn lines(bench: &mut Bench) {
     fs::write(&input, &text).unwrap();
     let each = start.elapsed().as_nanos() as f64 / count as f64;
     drop(text);
-    bench.note("write 1 KiB JSON Lines to a new file", each, None, None);
+    let new_file = "write 1 KiB JSON Lines to a new file";
+    bench.note(new_file, each, None, None);
     // Room for all: the second feed turns it.
     let path = pool(bench, "lines", 128 << 20);
     let feed = || {
@@ -82,7 +83,7 @@ fn lines(bench: &mut Bench) {
         start.elapsed().as_nanos() as f64 / count as f64
     };
     let (new, full) = (feed(), feed());
-    bench.note("feed 1 KiB JSON Lines to a new pool, command", new, None, None);
+    bench.note_beside("feed 1 KiB JSON Lines to a new pool, command", new, new_file, None);
     let limit = Some(("serde_json validates 1 KiB, dense", 1.5));
     bench.note("feed 1 KiB JSON Lines, command", full, limit, Some(2500.0));
 

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,7 +13,7 @@ use fuser::{
     ReplyOpen, ReplyWrite, Request, Session, WriteFlags,
 };
 
-use crate::limits::{Shared, futex_wait, futex_wake};
+use crate::bell::Bell;
 use crate::mount::until_dropped;
 use crate::mount_speed::MESSAGE;
 
@@ -34,35 +33,6 @@ const TAIL: INodeNo = INodeNo(5);
 const CREATED: INodeNo = INodeNo(6);
 const MESSAGES: u64 = 1 << 32;
 
-/// The word that rings the bell of the floor at a mountpoint, and the times of the last rings.
-pub(crate) struct Bell(Shared);
-
-impl Bell {
-    pub(crate) fn of(mountpoint: &Path) -> Self {
-        let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        Self(Shared::new(&options.open(path(mountpoint)).unwrap(), 4096))
-    }
-
-    /// Has the reader get this time.
-    pub(crate) fn ring(&self, time: u64) {
-        let rung = self.0.word().load(Ordering::Relaxed);
-        self.time(rung).store(time, Ordering::Relaxed);
-        self.0.word().store(rung + 1, Ordering::Release);
-        futex_wake(self.0.word());
-    }
-
-    /// The time of a ring, until there were many more.
-    fn time(&self, ring: u32) -> &AtomicU64 {
-        const TIMES: usize = 400;
-        self.0.word_at(64 + 8 * (ring as usize % TIMES))
-    }
-}
-
-fn path(mountpoint: &Path) -> PathBuf {
-    mountpoint.with_extension("bell")
-}
-
 /// The daemon's part.
 pub(crate) fn serve(mountpoint: &Path) {
     std::fs::create_dir_all(mountpoint).unwrap();
@@ -72,8 +42,8 @@ pub(crate) fn serve(mountpoint: &Path) {
         zeros: vec![b' '; 1 << 20],
         created: AtomicU64::new(0),
     };
-    let bell = mountpoint.to_owned();
-    std::thread::spawn(move || answer(&Bell::of(&bell), &waiting));
+    let path = mountpoint.to_owned();
+    std::thread::spawn(move || answer(&Bell::beside(&path), &waiting));
     let mut config = Config::default();
     config.n_threads = Some(WORKERS);
     let session = Session::new(floor, mountpoint, &config).and_then(Session::spawn).unwrap();
@@ -83,14 +53,14 @@ pub(crate) fn serve(mountpoint: &Path) {
 
 /// Answers a read with each ring of the bell. A reader that is not back yet is waited for.
 fn answer(bell: &Bell, waiting: &Mutex<VecDeque<ReplyData>>) {
-    let mut answered = bell.0.word().load(Ordering::Acquire);
+    let mut answered = bell.rung();
     loop {
-        futex_wait(bell.0.word(), answered);
+        bell.sleep(answered);
         let Some(reply) = waiting.lock().unwrap().pop_front() else {
             std::thread::sleep(Duration::from_micros(20));
             continue;
         };
-        let time = bell.time(answered).load(Ordering::Relaxed);
+        let time = bell.time(answered);
         answered += 1;
         reply.data(format!("{{\"t\":{time}}}\n").as_bytes());
     }

@@ -15,8 +15,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(file: &File, len: usize) -> Self {
-        use std::os::fd::AsRawFd;
         file.set_len(len as u64).unwrap();
+        Self::of(file, len)
+    }
+
+    /// Of a file that has these bytes.
+    pub(crate) fn of(file: &File, len: usize) -> Self {
+        use std::os::fd::AsRawFd;
         // SAFETY: a new mapping of an open file; checked below.
         let start = unsafe {
             libc::mmap(
@@ -65,6 +70,12 @@ impl Shared {
         assert!(at + bytes.len() <= self.len);
         // SAFETY: inside the mapping, as just checked. Other processes copy to other places.
         unsafe { self.start.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Reads all of it once, by a checksum.
+    pub(crate) fn checksum(&self) -> u32 {
+        // SAFETY: exactly the mapping, to which nobody writes while it is measured.
+        crc32c::crc32c(unsafe { std::slice::from_raw_parts(self.start, self.len) })
     }
 
     /// Syncs what is in the file from byte `at` on, which is at the start of a page.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bell;
 mod c_abi;
 mod chart;
 mod command;
@@ -15,17 +16,20 @@ mod json;
 mod limits;
 mod mount;
 mod mount_speed;
+mod opens;
 mod peers;
 mod pools;
 mod processes;
 mod python;
 mod readers;
+mod recovery;
 mod report;
 mod requests;
 mod rows;
 mod sizes;
 mod tidy;
 mod wake_up;
+mod woken;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
 
+use crate::bell::Bell;
 use crate::cpus::Cpus;
-use crate::floor::Bell;
 use crate::limits::{each, monotonic_ns};
 use crate::mount::Daemon;
-use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
+use crate::processes::{PAUSE, ready, spawn, wait_ready};
+use crate::report::quantile;
 use crate::rows::Bench;
 use crate::{ends, interrupts};
 
@@ -107,7 +108,7 @@ impl Mounts {
         Self {
             mount,
             floor,
-            bell: Bell::of(&dir.join("floor")),
+            bell: Bell::beside(&dir.join("floor")),
             pool,
             engine,
             next: 0,
@@ -313,5 +314,5 @@ pub(crate) fn read_times(path: &Path, count: u64) {
         let time = line.split_once("\"t\":").unwrap().1.trim_end_matches(['}', '\n']);
         ages.push((now - time.parse::<u64>().unwrap()) as f64);
     }
-    println!("{}", quantile(&mut ages, 0.5));
+    println!("{}", quantile(&ages, 0.5));
 }

@@ -1,9 +1,6 @@
-//! Rows of pools of every size: what opening takes, and opening after a power loss; what an append takes, and the memory of a process.
+//! Rows of pools of every size: what an append takes, opening, and opening after a power loss, and the memory of a process.
 
-use std::fs::{self, File};
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,13 +9,10 @@ use plasmite_core::{Durability, Entry, Pool};
 
 use crate::documents::dense;
 use crate::limits::each;
-use crate::processes::{ready, spawn, wait_ready};
-use crate::report::Unit;
 use crate::rows::{Bench, Effort};
+use crate::{opens, recovery};
 
 const NO_TAGS: &[&str] = &[];
-/// Where the file says which boot of the machine it was last used in (core/FORMAT.md).
-const BOOT_ID_AT: u64 = 832;
 /// Rounds of the appends to one pool, by turns with the smallest.
 const ROUNDS: u32 = 5;
 const SMALLEST: &str = "append 1 KiB, full pool of 64 KiB";
@@ -69,29 +63,9 @@ fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool, smallest: &Pool,
     }
     drop(pool);
 
-    for _ in 0..40 {
-        let start = Instant::now();
-        let pool = Pool::open(path).unwrap();
-        let ns = start.elapsed().as_nanos() as f64;
-        drop(pool);
-        bench.note(&format!("open a pool of {what}"), ns, None, None);
-    }
-    let mut child = spawn("open", path, 0);
-    wait_ready(&mut child);
-    let mut kib = String::new();
-    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    child.stdout.as_mut().unwrap().read_to_string(&mut kib).unwrap();
-    assert!(child.wait().unwrap().success());
-    let name = format!("memory of a process for a pool of {what}");
-    bench.note_size(&name, kib.trim().parse().unwrap(), Unit::KiB, None);
-
-    // As if the machine had been started again since.
-    File::options().write(true).open(path).unwrap().write_all_at(&[0xaa; 16], BOOT_ID_AT).unwrap();
-    let start = Instant::now();
-    let pool = Pool::open(path).unwrap();
-    let ns = start.elapsed().as_nanos() as f64;
-    assert!(pool.bounds().unwrap().count() > 0);
-    bench.note(&format!("recover a pool of {what}, full of 1 KiB"), ns, None, None);
+    opens::rows(bench, what, path);
+    opens::memory(bench, what, path);
+    recovery::rows(bench, what, path);
 }
 
 /// Goes around the ring once.
@@ -113,21 +87,4 @@ fn fill(bench: &mut Bench, what: &str, pool: &Pool, text: &str) {
             None,
         );
     }
-}
-
-/// The child that opens the pool, uses it, and prints the KiB that it takes for that.
-pub(crate) fn open(path: &Path) {
-    ready();
-    let before = resident();
-    let pool = Pool::open(path).unwrap();
-    pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
-    pool.get(pool.bounds().unwrap().newest).unwrap();
-    println!("{}", resident() - before);
-}
-
-/// KiB of this process in memory.
-fn resident() -> i64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -11,7 +11,7 @@ use plasmite_core::{Durability, Pool, Seq, TailOptions};
 use crate::cpus::Cpus;
 use crate::documents::dense;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{ends, floor, mount, mount_speed, pools, readers};
+use crate::{ends, floor, mount, mount_speed, opens, readers, woken};
 
 const NO_TAGS: &[&str] = &[];
 
@@ -27,13 +27,14 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "floor" => floor::serve(Path::new(path)),
         "read-times" => mount_speed::read_times(Path::new(path), count),
         "tail" => readers::tail(Path::new(path), count),
-        "wait-times" => readers::print_times(Path::new(path), count, false),
-        "spin-times" => readers::print_times(Path::new(path), count, true),
+        "wait-times" => woken::print_times(Path::new(path), count, Duration::ZERO),
+        "spin-times" => woken::print_times(Path::new(path), count, SPIN),
         "wait" => readers::wait(Path::new(path), count),
         "park" => readers::park(count),
         "hold" => readers::hold(Path::new(path), count),
         "ends" => ends::read(Path::new(path), count),
-        "open" => pools::open(Path::new(path)),
+        "open" => opens::open(Path::new(path)),
+        "map" => opens::map(Path::new(path)),
         "wake-up" => be_woken(Path::new(path), count),
         "spin" => spin(Path::new(path), count),
         other => panic!("no role {other}"),
@@ -236,7 +237,7 @@ pub(crate) fn wake_floor(dir: &Path, waiting: &mut Command, count: u64, cpus: Cp
 }
 
 /// Longer than any pause between two messages.
-const SPIN: Duration = Duration::from_secs(10);
+pub(crate) const SPIN: Duration = Duration::from_secs(10);
 
 /// How long it takes until another process, which looks all the time, has seen something: nanoseconds, one value each.
 #[derive(Default)]
@@ -291,7 +292,7 @@ pub(crate) fn spins(dir: &Path, count: u64, cpus: Cpus) -> Seen {
     seen
 }
 
-fn spin_while(word: &AtomicU32, value: u32) {
+pub(crate) fn spin_while(word: &AtomicU32, value: u32) {
     while word.load(Ordering::Acquire) == value {
         std::hint::spin_loop();
     }
@@ -339,11 +340,4 @@ fn wake_in_turn(waiting: &mut Command, count: u64, cpus: Cpus, wake: impl Fn(u32
     cpus.release();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
-}
-
-/// The value below which this part of `values` lies.
-pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1) as f64;
-    values.get((last * part).round() as usize).copied().unwrap_or(f64::NAN)
 }

@@ -3,27 +3,41 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use plasmite_core::{Durability, Pool, Seq};
 
 use crate::cpus::Cpus;
+use crate::limits::each;
 use crate::processes;
-use crate::report::AllowedOf;
+use crate::readers::read_as_json;
 use crate::rows::Bench;
 
 const DUMPS: &str = "Python json.dumps, small dict";
 const LOADS: &str = "Python json.loads, small dict";
 
+const DUMPS_SMALLEST: &str = "Python json.dumps of many, {'n': 1}";
+const DUMPS_SMALL: &str = "Python json.dumps of many, small dicts";
+/// What there is to read, without Python.
+const RUST_TAIL: &str = "Rust tail, small messages, as JSON";
+
 const ROWS_PY: &str = "rows.py";
 
+/// The name of a row, and how many times of it are allowed, if that is said.
+type Limit = Option<(&'static str, Option<f64>)>;
+
 /// The name of each row that the script measures, its limit, and its aim.
-const ROWS: &[(&str, AllowedOf, Option<f64>)] = &[
+const ROWS: &[(&str, Limit, Option<f64>)] = &[
     (DUMPS, None, None),
-    ("Python append, small dict", Some((DUMPS, 2.5)), Some(6000.0)),
-    ("Python append_many, {'n': 1}", None, Some(1000.0)),
-    ("Python append_many, small dicts", None, Some(1000.0)),
-    ("Python raw tail, small messages", None, Some(1000.0)),
+    ("Python append, small dict", Some((DUMPS, Some(2.5))), Some(6000.0)),
+    (DUMPS_SMALLEST, None, None),
+    ("Python append_many, {'n': 1}", Some((DUMPS_SMALLEST, None)), Some(1000.0)),
+    (DUMPS_SMALL, None, None),
+    ("Python append_many, small dicts", Some((DUMPS_SMALL, None)), Some(1000.0)),
+    ("Python raw tail, small messages", Some((RUST_TAIL, None)), Some(1000.0)),
     (LOADS, None, None),
-    ("Python get with data, small dict", Some((LOADS, 2.5)), None),
-    ("Python tail with data, small dict", Some((LOADS, 1.5)), Some(4000.0)),
+    ("Python get with data, small dict", Some((LOADS, Some(2.5))), None),
+    ("Python tail with data, small dict", Some((LOADS, Some(1.5))), Some(4000.0)),
 ];
 
 /// A script, with the client of this repository and the library beside this program.
@@ -45,9 +59,30 @@ pub(crate) fn rows(bench: &mut Bench) {
     assert!(output.status.success(), "the Python half of the benchmark failed");
     let measured: HashMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(measured.len(), ROWS.len());
+    bench.note(RUST_TAIL, rust_tail(&bench.dir), None, None);
     for &(name, limit, aim) in ROWS {
-        bench.note(name, measured[name], limit, aim);
+        let ns = measured[name];
+        match limit {
+            Some((beside, None)) => bench.note_beside(name, ns, beside, aim),
+            Some((of, Some(times))) => bench.note(name, ns, Some((of, times)), aim),
+            None => bench.note(name, ns, None, aim),
+        }
     }
+}
+
+/// Nanoseconds that a Rust program takes for each message of a pool as the script's.
+fn rust_tail(dir: &Path) -> f64 {
+    let pool = Pool::create(&dir.join("rust-tail.plasmite"), 4 << 20).unwrap();
+    let mut n = 0;
+    while pool.bounds().unwrap().oldest <= Seq::FIRST {
+        let text = format!("{{\"kind\":\"note\",\"text\":\"hi\",\"n\":{}}}", n % 1000);
+        pool.append(text.as_bytes(), &[] as &[&str], Durability::Fast).unwrap();
+        n += 1;
+    }
+    let start = Instant::now();
+    let ns = each(start, read_as_json(&pool));
+    Pool::delete(pool.path()).unwrap();
+    ns
 }
 
 /// Nanoseconds until a Python program is awake that waits on a futex through ctypes, and does nothing else: the median.

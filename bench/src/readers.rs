@@ -1,4 +1,4 @@
-//! Rows of readers: what goes from one process to another, how long one or many take to be woken, and what many cost a writer.
+//! Rows of readers: what goes from one process to another, and what many cost a writer.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -7,49 +7,22 @@ use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, Message, Pool, Tail, TailOptions};
 
-use crate::cpus::Cpus;
 use crate::documents::dense;
 use crate::limits::{each, monotonic_ns};
-use crate::processes::{PAUSE, quantile, ready, spawn, wait_ready};
+use crate::processes::{ready, spawn, wait_ready};
+use crate::report::quantile;
 use crate::rows::{Bench, Effort};
+use crate::woken;
 
 const NO_TAGS: &[&str] = &[];
-const MANY: usize = 8;
 /// Rounds of the readers that wait for something else.
 const ROUNDS: u32 = 9;
 /// Who has waited so long looks around less often.
 const UNTIL_IDLE: Duration = Duration::from_millis(300);
-/// How long those who spin look for a message before they sleep.
-const SPIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn rows(bench: &mut Bench) {
     across(bench);
-    let count = (bench.count / 200).max(200);
-    let cpus = Cpus::two();
-    let one = times(&bench.dir, "wait-times", 1, count, cpus);
-    note(
-        bench,
-        &["wake-up, 1 reader, p50", "wake-up, 1 reader, p99", "wake-up, 1 reader, p99.9"],
-        one,
-    );
-    let names = ["wake-up, 8 readers, p50", "wake-up, 8 readers, p99", "wake-up, 8 readers, p99.9"];
-    let many = times(&bench.dir, "wait-times", MANY, count / 4, None);
-    note(bench, &names, many);
-    // Each takes a CPU, if there are so many.
-    if let Some(cpus) = cpus {
-        let spinning = times(&bench.dir, "spin-times", 1, count, Some(cpus));
-        let names = ["spinning reader, p50", "spinning reader, p99", "spinning reader, p99.9"];
-        note(bench, &names, spinning);
-    }
-    let spinning = times(&bench.dir, "spin-times", MANY, count / 4, None);
-    let names = ["8 spinning readers, p50", "8 spinning readers, p99", "8 spinning readers, p99.9"];
-    note(bench, &names, spinning);
-}
-
-fn note(bench: &mut Bench, names: &[&str; 3], mut times: Vec<f64>) {
-    for (name, part) in names.iter().zip([0.5, 0.99, 0.999]) {
-        bench.note(name, quantile(&mut times, part), None, None);
-    }
+    woken::rows(bench);
 }
 
 /// What one process appends as fast as it can, another reads meanwhile; then it is read once more by who did not write it.
@@ -64,7 +37,8 @@ fn across(bench: &mut Bench) {
     };
     (0..count).for_each(append);
     let ns = beside_another(&bench.dir, || (0..count).for_each(append)) / count as f64;
-    bench.note("append 1 KiB while the other CPU is busy", ns, None, None);
+    let alone = "append 1 KiB by 1 processes";
+    bench.note_beside("append 1 KiB while the other CPU is busy", ns, alone, None);
     let mut reader = spawn("tail", &path, count);
     wait_ready(&mut reader);
     reader.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -74,7 +48,7 @@ fn across(bench: &mut Bench) {
     reader.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
     let ns = each(start, count);
     assert!(reader.wait().unwrap().success());
-    let limit = Some(("append 1 KiB by 1 processes", 1.5));
+    let limit = Some((alone, 1.5));
     bench.note("append → tail of another process, 1 KiB", ns, limit, None);
 
     let mut writer = spawn("append", &path, count);
@@ -111,7 +85,18 @@ fn beside_another(dir: &Path, work: impl FnOnce()) -> f64 {
     ns
 }
 
-fn tail_of_new(path: &Path, spin: Duration) -> Tail {
+/// Reads all that is there, as JSON; tells how many messages that were.
+pub(crate) fn read_as_json(pool: &Pool) -> u64 {
+    let (mut tail, mut read) = (pool.tail(TailOptions::default()).unwrap(), 0);
+    while let Some(message) = tail.try_next().unwrap() {
+        std::hint::black_box(message.to_json());
+        read += 1;
+    }
+    read
+}
+
+/// A tail of what comes from now on.
+pub(crate) fn tail_of_new(path: &Path, spin: Duration) -> Tail {
     let pool = Pool::open(path).unwrap();
     let since = Some(pool.bounds().unwrap().newest.next());
     pool.tail(TailOptions { since, spin, ..TailOptions::default() }).unwrap()
@@ -130,50 +115,6 @@ pub(crate) fn tail(path: &Path, count: u64) {
         }
     }
     assert_eq!(tail.dropped(), 0);
-}
-
-/// How long each of `count` messages took to each of the readers.
-fn times(dir: &Path, role: &str, readers: usize, count: u64, cpus: Option<Cpus>) -> Vec<f64> {
-    let path = dir.join("readers.plasmite");
-    let pool = Pool::create(&path, 1 << 20).unwrap();
-    let start = || (0..readers).map(|_| spawn(role, &path, count)).collect::<Vec<Child>>();
-    let mut children = cpus.map_or_else(start, |cpus| cpus.place(start));
-    for child in &mut children {
-        wait_ready(child);
-        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-    for _ in 0..count {
-        std::thread::sleep(PAUSE * readers as u32);
-        let text = format!("{{\"t\":{}}}", monotonic_ns());
-        pool.append(text.as_bytes(), NO_TAGS, Durability::Fast).unwrap();
-    }
-    let mut found = Vec::new();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
-        let times = String::from_utf8(output.stdout).unwrap();
-        found.extend(times.lines().map(|ns| ns.parse::<f64>().unwrap()));
-    }
-    cpus.inspect(Cpus::release);
-    Pool::delete(&path).unwrap();
-    found
-}
-
-/// The child that prints how long each message took to it, asleep or awake.
-pub(crate) fn print_times(path: &Path, count: u64, spins: bool) {
-    let mut tail = tail_of_new(path, if spins { SPIN } else { Duration::ZERO });
-    let mut message = Message::default();
-    ready();
-    let mut times = Vec::new();
-    while (times.len() as u64) < count {
-        tail.wait(None).unwrap();
-        while tail.try_next_into(&mut message).unwrap() {
-            let now = monotonic_ns();
-            let sent: String = message.data().chars().filter(char::is_ascii_digit).collect();
-            times.push(now - sent.parse::<u64>().unwrap());
-        }
-    }
-    times.iter().for_each(|ns| println!("{ns}"));
 }
 
 /// What an append costs its writer while so many threads of another process have tails: of another pool, in which they wait; of the
@@ -234,7 +175,7 @@ pub(crate) fn idle(bench: &mut Bench) {
             woken.push((monotonic_ns() - start) as f64);
         }
         let name = format!("append 7 bytes that wakes {readers} readers");
-        bench.note(&name, quantile(&mut woken, 0.5), None, None);
+        bench.note(&name, quantile(&woken, 0.5), None, None);
         drop(waiting);
     }
     drop(pool);

@@ -7,7 +7,8 @@ pub(crate) enum Form {
     Json,
 }
 
-/// One measured thing: the median over interleaved rounds, and how far the middle half of them spreads.
+/// One measured thing: the median over interleaved rounds, and how far the middle half of them spreads. Of a high quantile a round sees too
+/// little: its figure is that quantile of what all rounds saw together, beside the middle half of what each has by itself.
 #[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -15,6 +16,10 @@ pub(crate) struct Row {
     pub(crate) unit: Unit,
     /// One value a round.
     pub(crate) rounds: Vec<f64>,
+    /// What all rounds saw, of a high quantile.
+    pub(crate) seen: Vec<f64>,
+    /// Which part of it lies below the figure.
+    pub(crate) part: f64,
     pub(crate) limit: Option<Against>,
     /// The most that is aimed at, in the same unit.
     pub(crate) aim: Option<f64>,
@@ -37,9 +42,6 @@ pub(crate) struct Against {
     pub(crate) name: String,
     pub(crate) aim: Option<f64>,
 }
-
-/// The name of the row that is a row's limit, and how many times of it are allowed.
-pub(crate) type AllowedOf = Option<(&'static str, f64)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -69,23 +71,31 @@ impl Unit {
 impl Row {
     /// One without values.
     pub(crate) fn new(name: &str, unit: Unit) -> Self {
-        let (name, rounds) = (name.to_owned(), Vec::new());
-        Self { name, unit, rounds, limit: None, aim: None, compared: None, missing: None }
+        let (name, rounds, seen) = (name.to_owned(), Vec::new(), Vec::new());
+        let (limit, aim, compared, missing) = (None, None, None, None);
+        Self { name, unit, rounds, seen, part: 0.5, limit, aim, compared, missing }
     }
 
-    pub(crate) fn median(&self) -> f64 {
-        self.quantile(0.5)
+    pub(crate) fn figure(&self) -> f64 {
+        let of = if self.seen.is_empty() { &self.rounds } else { &self.seen };
+        quantile(of, self.part)
     }
 
-    fn quantile(&self, q: f64) -> f64 {
-        let mut sorted = self.rounds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = sorted.len().saturating_sub(1) as f64 * q;
-        // Between two of them, as much of each as lies nearer to it: of three rounds too the quartiles are not the median.
-        let value = |at: f64| sorted.get(at as usize).copied().unwrap_or(f64::NAN);
-        let (below, above) = (value(at.floor()), value(at.ceil()));
-        below + (above - below) * at.fract()
+    /// Of the rounds.
+    fn quartile(&self, q: f64) -> f64 {
+        quantile(&self.rounds, q)
     }
+}
+
+/// The value below which this part of `values` lies.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = sorted.len().saturating_sub(1) as f64 * part;
+    // Between two of them, as much of each as lies nearer to it: of three rounds too the quartiles are not the median.
+    let value = |at: f64| sorted.get(at as usize).copied().unwrap_or(f64::NAN);
+    let (below, above) = (value(at.floor()), value(at.ceil()));
+    below + (above - below) * at.fract()
 }
 
 /// Prints the rows, which were measured on this machine.
@@ -100,7 +110,7 @@ pub(crate) fn print(rows: &[Row], machine: &str, form: Form) {
     for row in rows {
         let beside = row.limit.as_ref().and_then(|against| {
             let limit = rows.iter().find(|r| r.name == against.name && r.missing.is_none())?;
-            Some((against, row.median() / limit.median()))
+            Some((against, row.figure() / limit.figure()))
         });
         match form {
             Form::Table => print_line(row, beside),
@@ -114,9 +124,9 @@ type Beside<'a> = Option<(&'a Against, f64)>;
 
 fn print_json(row: &Row, beside: Beside<'_>, machine: &str) {
     // What was measured once has no range.
-    let quartile = |q| (row.rounds.len() > 1).then(|| row.quantile(q));
+    let quartile = |q| (row.rounds.len() > 1).then(|| row.quartile(q));
     let value = serde_json::json!({
-        "name": row.name, "unit": row.unit.name(), "median": finite(row.median()),
+        "name": row.name, "unit": row.unit.name(), "median": finite(row.figure()),
         "q1": quartile(0.25), "q3": quartile(0.75), "aim": row.aim,
         "limit": beside.map(|(against, _)| &against.name), "ratio": beside.map(|(_, ratio)| ratio),
         "aim_ratio": row.limit.as_ref().and_then(|against| against.aim),
@@ -141,11 +151,14 @@ pub(crate) fn parse(text: &str) -> Result<(Vec<Row>, String), String> {
         let number = |key: &str| value[key].as_f64();
         let name = text("name").ok_or_else(|| format!("no row of this benchmark: {line}"))?;
         let unit = Unit::ALL.into_iter().find(|unit| value["unit"] == unit.name());
-        // As many as give the same quartiles; the median alone where there are none.
-        let quartiles = ["q1", "q1", "median", "q3", "q3"];
+        let figure: Vec<f64> = number("median").into_iter().collect();
+        // As many as give the same quartiles; the figure alone where there are none.
+        let quartiles = ["q1", "q1", "q3", "q3"].into_iter().filter_map(number).collect();
         rows.push(Row {
             unit: unit.ok_or_else(|| format!("no unit of this benchmark: {line}"))?,
-            rounds: quartiles.into_iter().filter_map(number).collect(),
+            rounds: if value["q1"].is_null() { figure.clone() } else { quartiles },
+            seen: figure,
+            part: 0.5,
             limit: text("limit").map(|name| Against { name, aim: number("aim_ratio") }),
             aim: number("aim"),
             compared: text("group")
@@ -173,17 +186,17 @@ fn print_line(row: &Row, beside: Beside<'_>) {
         against = format!("{against}aim {aim:.0} {}", row.unit.name());
     }
     let per_second = match row.unit {
-        Unit::Ns => format!("{:.0}", 1e9 / row.median()),
+        Unit::Ns => format!("{:.0}", 1e9 / row.figure()),
         _ => String::new(),
     };
     let middle_half = match row.rounds.len() {
         1 => String::new(),
-        _ => format!("{:>8.1}–{:<8.1}", row.quantile(0.25), row.quantile(0.75)),
+        _ => format!("{:>8.1}–{:<8.1}", row.quartile(0.25), row.quartile(0.75)),
     };
     println!(
         "{:<52} {:>12.1} {:<5} {middle_half:>17} {per_second:>12}  {}",
         row.name,
-        row.median(),
+        row.figure(),
         row.unit.name(),
         against.trim()
     );
@@ -236,7 +249,7 @@ mod tests {
         let (rows, machine) = parse(&text.replace('\n', "")).unwrap();
         assert_eq!(machine, "a machine");
         let [row] = &rows[..] else { panic!("one row") };
-        assert_eq!((row.median(), row.quantile(0.25), row.quantile(0.75)), (3.0, 2.0, 5.0));
+        assert_eq!((row.figure(), row.quartile(0.25), row.quartile(0.75)), (3.0, 2.0, 5.0));
         assert_eq!(row.compared.as_ref().unwrap().system, "SQLite");
         assert!(
             row.limit.as_ref().is_some_and(|l| l.name == "append: Plasmite" && l.aim.is_none())
@@ -250,12 +263,26 @@ mod tests {
     fn quartiles_lie_between_the_rounds() {
         let of = |rounds: &[f64]| {
             let row = Row { rounds: rounds.to_vec(), ..Row::new("a", Unit::Ns) };
-            [0.25, 0.5, 0.75].map(|q| row.quantile(q))
+            [0.25, 0.5, 0.75].map(|q| row.quartile(q))
         };
         assert_eq!(of(&[9.0, 1.0, 3.0]), [2.0, 3.0, 6.0]);
         assert_eq!(of(&[1.0, 2.0]), [1.25, 1.5, 1.75]);
         assert_eq!(of(&[4.0]), [4.0; 3]);
         assert!(of(&[])[1].is_nan());
+    }
+
+    #[test]
+    fn a_high_quantile_is_that_of_what_all_rounds_saw() {
+        let seen: Vec<f64> = (0..=1000).map(f64::from).collect();
+        let row = Row { rounds: vec![7.0, 9.0], seen, part: 0.99, ..Row::new("a", Unit::Ns) };
+        assert_eq!((row.figure(), row.quartile(0.5)), (990.0, 8.0));
+        // It may lie outside of the rounds' middle half, and is read again as it was.
+        let text = r#"{"name":"a","unit":"ns","median":990.0,"q1":7.5,"q3":8.5}"#;
+        let (rows, _) = parse(text).unwrap();
+        assert_eq!(
+            [rows[0].figure(), rows[0].quartile(0.25), rows[0].quartile(0.75)],
+            [990.0, 7.5, 8.5]
+        );
     }
 
     #[test]

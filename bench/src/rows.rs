@@ -13,7 +13,7 @@ use crate::documents::dense;
 use crate::limits::{Shared, each};
 use crate::mount_speed::Mounts;
 use crate::peers::{self, Peers};
-use crate::report::{Against, Compared, Row, Unit};
+use crate::report::{Against, Compared, Row, Unit, quantile};
 use crate::{
     c_abi, command, json, mount, pools, processes, python, readers, requests, sizes, wake_up,
 };
@@ -72,6 +72,23 @@ impl Bench {
         self.row(name, Unit::Ns, new).rounds.push(ns);
     }
 
+    /// Notes what one round saw: the figure is the quantile of this part, of all rounds together where it is a high one.
+    pub(crate) fn note_seen(
+        &mut self,
+        name: &str,
+        part: f64,
+        seen: &[f64],
+        beside: Option<&str>,
+        aim: Option<f64>,
+    ) {
+        let limit = beside.map(|name| Against { name: name.to_owned(), aim: None });
+        let row = self.row(name, Unit::Ns, || Row { limit, aim, part, ..Row::new(name, Unit::Ns) });
+        row.rounds.push(quantile(seen, part));
+        if part > 0.5 {
+            row.seen.extend(seen);
+        }
+    }
+
     /// Notes one round of a row of one system beside others.
     pub(crate) fn note_compared(
         &mut self,
@@ -99,9 +116,15 @@ impl Bench {
         &mut self.rows[at]
     }
 
-    /// Notes a row that is measured once and is no time.
+    /// Notes one round of a row that is no time.
     pub(crate) fn note_size(&mut self, name: &str, value: f64, unit: Unit, aim: Option<f64>) {
-        self.rows.push(Row { rounds: vec![value], aim, ..Row::new(name, unit) });
+        self.row(name, unit, || Row { aim, ..Row::new(name, unit) }).rounds.push(value);
+    }
+
+    /// Notes one round of a row that is no time, and is seen beside another.
+    pub(crate) fn note_size_beside(&mut self, name: &str, value: f64, unit: Unit, beside: &str) {
+        let limit = Some(Against { name: beside.to_owned(), aim: None });
+        self.row(name, unit, || Row { limit, ..Row::new(name, unit) }).rounds.push(value);
     }
 
     fn with_mounts(&mut self, measure: impl FnOnce(&mut Mounts, &mut Self)) {

@@ -1,8 +1,9 @@
 //! Rows of how long a blocked reader takes to be woken: where the scheduler puts it, on another CPU and on the writer's own.
 
 use crate::cpus::Cpus;
-use crate::processes::{self, quantile};
+use crate::processes;
 use crate::python;
+use crate::report::quantile;
 use crate::rows::Bench;
 
 pub(crate) fn rows(bench: &mut Bench) {
@@ -58,14 +59,14 @@ const ONE_CPU: Names = Names {
 
 fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
     let count = (bench.count / 200).max(200);
-    let mut ups = processes::wake_ups(&bench.dir, count, cpus);
-    bench.note(names.futex, quantile(&mut ups.futex, 0.5), None, None);
-    bench.note(names.futex_p99, quantile(&mut ups.futex, 0.99), None, None);
+    let ups = processes::wake_ups(&bench.dir, count, cpus);
+    bench.note(names.futex, quantile(&ups.futex, 0.5), None, None);
+    bench.note_seen(names.futex_p99, 0.99, &ups.futex, None, None);
     let limit = Some((names.futex, 1.3));
-    bench.note(names.awake, quantile(&mut ups.awake, 0.5), limit, None);
-    let late = quantile(&mut ups.awake, 0.99);
-    bench.note_beside(names.awake_p99, late, names.futex_p99, Some(100_000.0));
-    bench.note_beside(names.message, quantile(&mut ups.message, 0.5), names.futex, None);
+    bench.note(names.awake, quantile(&ups.awake, 0.5), limit, None);
+    let late = Some(100_000.0);
+    bench.note_seen(names.awake_p99, 0.99, &ups.awake, Some(names.futex_p99), late);
+    bench.note_beside(names.message, quantile(&ups.message, 0.5), names.futex, None);
     let python_futex = python::wake_floor(&bench.dir, count, cpus);
     bench.note(names.python_futex, python_futex, None, None);
     let python = python::wake_up(&bench.dir, count, cpus);
@@ -74,16 +75,18 @@ fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
 
 /// A reader that does not sleep, beside a bare word that two processes look at.
 fn spinning(bench: &mut Bench, cpus: Cpus) {
-    let mut seen = processes::spins(&bench.dir, (bench.count / 200).max(200), cpus);
+    let seen = processes::spins(&bench.dir, (bench.count / 200).max(200), cpus);
     let floor = "store → seen, spinning, two CPUs, p50";
-    bench.note(floor, quantile(&mut seen.word, 0.5), None, None);
-    let message = quantile(&mut seen.message, 0.5);
+    bench.note(floor, quantile(&seen.word, 0.5), None, None);
+    let message = quantile(&seen.message, 0.5);
     bench.note_beside("append → message, spinning, two CPUs, p50", message, floor, Some(1000.0));
-    let busy = quantile(&mut seen.busy, 0.5);
+    let busy = quantile(&seen.busy, 0.5);
     let name = "append of a busy writer → message, spinning, two CPUs, p50";
     bench.note_beside(name, busy, floor, Some(1000.0));
-    let message = quantile(&mut seen.message, 0.99);
-    bench.note("append → message, spinning, two CPUs, p99", message, None, None);
+    let floor_p99 = "store → seen, spinning, two CPUs, p99";
+    bench.note_seen(floor_p99, 0.99, &seen.word, None, None);
+    let name = "append → message, spinning, two CPUs, p99";
+    bench.note_seen(name, 0.99, &seen.message, Some(floor_p99), None);
     let python = python::spin(&bench.dir, (bench.count / 200).max(200), cpus);
     bench.note_beside("append → message, Python, spinning, two CPUs, p50", python, floor, None);
 }
