@@ -10,6 +10,7 @@ mod count;
 mod cpus;
 mod documents;
 mod ends;
+mod first_turn;
 mod floor;
 mod interrupts;
 mod json;

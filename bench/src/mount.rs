@@ -13,12 +13,28 @@ use plasmite_fusefs::{Mount, MountOptions, listen_to_interrupts};
 /// Time for the mount to give back what it used while the pools were filled and read.
 const CALM: Duration = Duration::from_secs(12);
 
+/// How often it is looked what it takes, one time after the other.
+const LOOKS: usize = 3;
+
 /// What an idle mount takes.
 pub(crate) struct Idle {
     /// KiB resident in the daemon.
     pub(crate) kib: f64,
     /// Per cent of a core.
     pub(crate) percent: f64,
+}
+
+impl Idle {
+    /// What this process takes for a while.
+    fn of(pid: u32) -> Self {
+        let (ticks, start) = (ticks(pid), Instant::now());
+        std::thread::sleep(CALM / 2);
+        let used = (self::ticks(pid) - ticks) as f64 / TICKS_A_SECOND;
+        let percent = 100.0 * used / start.elapsed().as_secs_f64();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        Self { kib: resident.trim().trim_end_matches(" kB").parse().unwrap(), percent }
+    }
 }
 
 struct NoLog;
@@ -94,7 +110,7 @@ impl Drop for Daemon {
 
 /// What the daemon takes with so many full pools of 1 MiB, each read to its end by its share of the readers, which
 /// then wait, after one reader was interrupted.
-pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> Idle {
+pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> [Idle; LOOKS] {
     let mountpoint = dir.join("mount");
     let daemon = Daemon::start("mount", &mountpoint);
     let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(900)).repeat(1100);
@@ -116,18 +132,12 @@ pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> Idle {
         })
         .collect();
     std::thread::sleep(CALM);
-    let (ticks, start) = (ticks(daemon.pid()), Instant::now());
-    std::thread::sleep(CALM / 2);
-    let used = (self::ticks(daemon.pid()) - ticks) as f64 / TICKS_A_SECOND;
-    let percent = 100.0 * used / start.elapsed().as_secs_f64();
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
-    let kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    let idle = [(); LOOKS].map(|()| Idle::of(daemon.pid()));
     drop(daemon);
     for reader in &mut waiting {
         reader.wait().unwrap();
     }
-    Idle { kib, percent }
+    idle
 }
 
 /// What the kernel counts a process' time in, on every Linux that is in use (USER_HZ, proc(5)).

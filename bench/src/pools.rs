@@ -4,13 +4,12 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use plasmite_core::json::Document;
-use plasmite_core::{Durability, Entry, Pool};
+use plasmite_core::{Durability, Pool, Result};
 
 use crate::documents::dense;
 use crate::limits::each;
 use crate::rows::{Bench, Effort};
-use crate::{opens, recovery};
+use crate::{first_turn, opens, recovery};
 
 const NO_TAGS: &[&str] = &[];
 /// Rounds of the appends to one pool, by turns with the smallest.
@@ -29,14 +28,13 @@ pub(crate) fn rows(bench: &mut Bench) {
     let text = dense(1024);
     let smallest_path = bench.dir.join("smallest.plasmite");
     let smallest = Pool::create(&smallest_path, SIZES[0].1).unwrap();
-    fill(bench, SIZES[0].0, &smallest, &text);
+    first_turn::fill(bench, SIZES[0], &smallest, &text);
     let most = if bench.effort == Effort::Quick { 64 << 20 } else { u64::MAX };
-    for (what, size_bytes) in SIZES.iter().filter(|(_, size_bytes)| *size_bytes <= most) {
+    for &size in SIZES.iter().filter(|(_, size_bytes)| *size_bytes <= most) {
         let path = bench.dir.join("sized.plasmite");
-        match Pool::create(&path, *size_bytes) {
-            Ok(pool) => full(bench, what, &path, pool, &smallest, &text),
-            // A disk may be too small for the largest.
-            Err(why) => eprintln!("no pool of {what}: {why}"),
+        // A disk may be too small for the largest.
+        if let Err(why) = full(bench, size, &path, &smallest, &text) {
+            eprintln!("no pool of {}: {why}", size.0);
         }
         let _ = Pool::delete(&path);
     }
@@ -44,8 +42,20 @@ pub(crate) fn rows(bench: &mut Bench) {
     Pool::delete(&smallest_path).unwrap();
 }
 
-fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool, smallest: &Pool, text: &str) {
-    fill(bench, what, &pool, text);
+fn full(
+    bench: &mut Bench,
+    size: (&str, u64),
+    path: &Path,
+    smallest: &Pool,
+    text: &str,
+) -> Result<()> {
+    let (what, size_bytes) = size;
+    for _ in 1..first_turn::rounds(size_bytes) {
+        first_turn::fill(bench, size, &Pool::create(path, size_bytes)?, text);
+        Pool::delete(path)?;
+    }
+    let pool = Pool::create(path, size_bytes)?;
+    first_turn::fill(bench, size, &pool, text);
     let count = bench.count;
     let burst = |pool: &Pool| {
         let start = Instant::now();
@@ -66,25 +76,5 @@ fn full(bench: &mut Bench, what: &str, path: &Path, pool: Pool, smallest: &Pool,
     opens::rows(bench, what, path);
     opens::memory(bench, what, path);
     recovery::rows(bench, what, path);
-}
-
-/// Goes around the ring once.
-fn fill(bench: &mut Bench, what: &str, pool: &Pool, text: &str) {
-    let document = Document::parse(text.as_bytes()).unwrap();
-    let batch = [Entry { document: &document, tags: NO_TAGS }; 32];
-    let (start, mut count) = (Instant::now(), 0);
-    while pool.bounds().unwrap().oldest.get() <= 1 {
-        pool.append_batch(&batch, Durability::Fast).unwrap();
-        count += batch.len() as u64;
-    }
-    if count > 10_000 {
-        bench.note(
-            &format!(
-                "append_batch 1 KiB, checked before, 32 at once, the first time around {what}"
-            ),
-            each(start, count),
-            None,
-            None,
-        );
-    }
+    Ok(())
 }

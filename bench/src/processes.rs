@@ -30,6 +30,7 @@ pub(crate) fn child(role: &str, path: &str, count: &str) {
         "wait-times" => woken::print_times(Path::new(path), count, Duration::ZERO),
         "spin-times" => woken::print_times(Path::new(path), count, SPIN),
         "wait" => readers::wait(Path::new(path), count),
+        "sleep" => readers::sleep(Path::new(path), count),
         "park" => readers::park(count),
         "hold" => readers::hold(Path::new(path), count),
         "ends" => ends::read(Path::new(path), count),

@@ -7,16 +7,20 @@ use std::time::{Duration, Instant};
 
 use plasmite_core::{Durability, Message, Pool, Tail, TailOptions};
 
+use crate::bell::Bell;
 use crate::documents::dense;
-use crate::limits::{each, monotonic_ns};
+use crate::limits::each;
 use crate::processes::{ready, spawn, wait_ready};
-use crate::report::quantile;
 use crate::rows::{Bench, Effort};
 use crate::woken;
 
 const NO_TAGS: &[&str] = &[];
 /// Rounds of the readers that wait for something else.
 const ROUNDS: u32 = 9;
+/// How often so many threads are woken.
+const WAKES: u32 = 40;
+/// Until the last of many threads sleeps.
+const UNTIL_ASLEEP: Duration = Duration::from_millis(100);
 /// Who has waited so long looks around less often.
 const UNTIL_IDLE: Duration = Duration::from_millis(300);
 
@@ -163,24 +167,32 @@ pub(crate) fn idle(bench: &mut Bench) {
         turns.rotate_left(1);
     }
     for &readers in numbers {
-        let waiting = Waiting::start("wait", &path, readers);
-        let mut woken = Vec::new();
-        for _ in 0..40 {
-            // Until all sleep again.
-            std::thread::sleep(
-                Duration::from_millis(2) + Duration::from_micros(40) * readers as u32,
-            );
-            let start = monotonic_ns();
-            pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
-            woken.push((monotonic_ns() - start) as f64);
-        }
-        let name = format!("append 7 bytes that wakes {readers} readers");
-        bench.note(&name, quantile(&woken, 0.5), None, None);
-        drop(waiting);
+        wakes(bench, &pool, readers);
     }
     drop(pool);
     Pool::delete(&path).unwrap();
     Pool::delete(&other).unwrap();
+}
+
+/// What waking so many threads takes whoever does it: by an append those that wait in tails, by turns with a bare word on which as
+/// many sleep.
+fn wakes(bench: &mut Bench, pool: &Pool, threads: u64) {
+    let bare = format!("bare futex that wakes {threads} threads");
+    let ours = format!("append 7 bytes that wakes {threads} readers");
+    let bell = Bell::beside(pool.path());
+    let _waiting = ["wait", "sleep"].map(|role| Waiting::start(role, pool.path(), threads));
+    // Until all sleep again.
+    let pause = Duration::from_millis(2) + Duration::from_micros(40) * threads as u32;
+    for _ in 0..WAKES {
+        std::thread::sleep(pause);
+        let start = Instant::now();
+        bell.ring(0);
+        bench.note(&bare, each(start, 1), None, None);
+        std::thread::sleep(pause);
+        let start = Instant::now();
+        pool.append(b"{\"a\":1}", NO_TAGS, Durability::Fast).unwrap();
+        bench.note_beside(&ours, each(start, 1), &bare, None);
+    }
 }
 
 /// A process whose threads wait, in tails or for ever, until it is dropped.
@@ -210,6 +222,21 @@ pub(crate) fn park(threads: u64) {
             }
         });
     }
+    ready();
+}
+
+/// The child with so many threads that sleep on a bare word.
+pub(crate) fn sleep(path: &Path, threads: u64) {
+    for _ in 0..threads {
+        let path = path.to_owned();
+        std::thread::spawn(move || {
+            let bell = Bell::beside(&path);
+            loop {
+                bell.sleep(bell.rung());
+            }
+        });
+    }
+    std::thread::sleep(UNTIL_ASLEEP);
     ready();
 }
 
@@ -246,7 +273,7 @@ pub(crate) fn wait(path: &Path, readers: u64) {
         });
     }
     (0..readers).for_each(|_| all_asleep.recv().unwrap());
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(UNTIL_ASLEEP);
     println!("ready");
     BufReader::new(std::io::stdin()).lines().for_each(drop);
 }

@@ -15,7 +15,8 @@ use crate::mount_speed::Mounts;
 use crate::peers::{self, Peers};
 use crate::report::{Against, Compared, Row, Unit, quantile};
 use crate::{
-    c_abi, command, json, mount, pools, processes, python, readers, requests, sizes, wake_up,
+    c_abi, command, first_turn, json, mount, pools, processes, python, readers, requests, sizes,
+    wake_up,
 };
 
 const NO_TAGS: &[&str] = &[];
@@ -173,7 +174,7 @@ const AT_THE_END: &[Group] = &[
     ("bytes", bytes_on_top),
     ("peers: bytes", |b| peers::rows(b, "bytes")),
     ("pools", pools::rows),
-    ("first turn", sizes::first_turn),
+    ("first turn", first_turn::rows),
     ("idle readers", readers::idle),
     ("mount: idle", idle),
     ("mount: requests", requests),
@@ -236,10 +237,11 @@ fn progress(steps: usize) -> ProgressBar {
 
 fn idle(bench: &mut Bench) {
     let (pools, readers) = if bench.effort == Effort::Quick { (10, 100) } else { (100, 1000) };
-    let idle = mount::idle(&bench.dir, pools, readers);
     let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
-    bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, Some(50.0 * 1024.0));
-    bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, Some(1.0));
+    for idle in mount::idle(&bench.dir, pools, readers) {
+        bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, Some(50.0 * 1024.0));
+        bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, Some(1.0));
+    }
 }
 
 fn requests(bench: &mut Bench) {
@@ -313,12 +315,14 @@ fn in_process(bench: &mut Bench) {
     }
     let limit = Some(("append 1 KiB, checked before", 1.0));
     bench.note("append 1 KiB, checked before, 100 at once", each(start, count), limit, None);
-    let small = Document::parse(b"{\"a\":1}").unwrap();
+    let (few, copy_few) = (b"{\"a\":1}", "memcpy 7 bytes into a shared mapping");
+    bench.note(copy_few, shared.copy_in(few, count), None, None);
+    let small = Document::parse(few).unwrap();
     let start = Instant::now();
     for _ in 0..count {
         pool.append_document(black_box(&small), NO_TAGS, Durability::Fast).unwrap();
     }
-    bench.note("append 7 bytes, checked before", each(start, count), None, None);
+    bench.note_beside("append 7 bytes, checked before", each(start, count), copy_few, None);
     (0..10_000).for_each(|_| {
         warm();
     });
@@ -389,6 +393,9 @@ fn durable(bench: &mut Bench) {
         file.sync_data().unwrap();
     }
     bench.note("write 1 KiB and fdatasync", each(start, count), None, None);
+    let new_file = "write 1 KiB and fdatasync, new file";
+    let file = first_turn::new_file(&dir, 1 << 20);
+    bench.note(new_file, first_turn::write_and_sync(&file, &text, 0..count), None, None);
     let flush = |role: &str, processes: u64, count: u64, is_new: bool| {
         let path = dir.join("flush.plasmite");
         let pool = Pool::create(&path, 1 << 20).unwrap();
@@ -400,7 +407,8 @@ fn durable(bench: &mut Bench) {
         ns
     };
     // The file system notes of each page of a new file that it has been written, by a sync of its own.
-    bench.note("flush 1 KiB, new pool", flush("flush", 1, count, true), None, None);
+    let ns = flush("flush", 1, count, true);
+    bench.note_beside("flush 1 KiB, new pool", ns, new_file, None);
     let one = "flush 1 KiB by 1 processes";
     bench.note(
         one,

@@ -11,7 +11,6 @@ use serde::de::IgnoredAny;
 
 use crate::documents::dense;
 use crate::limits::{Shared, each};
-use crate::report::Unit;
 use crate::rows::{Bench, Effort};
 
 const NO_TAGS: &[&str] = &[];
@@ -117,31 +116,4 @@ fn flush(bench: &mut Bench, size: &Size, file: &File, validated: f64) {
     }
     bench.note(size.flush, each(start, count), Some((size.synced, 1.2)), None);
     Pool::delete(pool.path()).unwrap();
-}
-
-/// Flushes once around a new ring: what each takes, and how much of the page cache it makes dirty, all of which its sync writes.
-pub(crate) fn first_turn(bench: &mut Bench) {
-    let path = bench.dir.join("turn.plasmite");
-    let pool_bytes = if bench.effort == Effort::Quick { 4 << 20 } else { 64 << 20 };
-    for (name, bytes) in [("1 KiB", 1 << 10), ("16 KiB", 16 << 10)] {
-        let pool = Pool::create(&path, pool_bytes).unwrap();
-        let text = dense(bytes);
-        let (before, start, mut count) = (dirtied_bytes(), Instant::now(), 0);
-        while pool.bounds().unwrap().oldest <= Seq::FIRST {
-            pool.append(text.as_bytes(), NO_TAGS, Durability::Flush).unwrap();
-            count += 1;
-        }
-        let name = format!("flush {name} the first time around");
-        bench.note(&name, each(start, count), None, None);
-        let dirtied = (dirtied_bytes() - before) as f64 / count as f64;
-        bench.note_size(&format!("{name}, made dirty"), dirtied, Unit::Bytes, None);
-        Pool::delete(&path).unwrap();
-    }
-}
-
-/// What this process has made dirty, by proc(5).
-fn dirtied_bytes() -> u64 {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap();
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    line.unwrap().parse().unwrap()
 }
