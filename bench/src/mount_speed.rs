@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use plasmite_core::{Client, Durability, Pool, Seq, TailOptions};
+use plasmite_core::json::Document;
+use plasmite_core::{Batch, Client, Durability, Pool, Seq, TailOptions};
 
 use crate::bell::Bell;
 use crate::cpus::Cpus;
@@ -35,6 +36,15 @@ struct Names {
     aim: &'static str,
 }
 
+impl Names {
+    /// Notes a round of what the mount has beside it.
+    fn note_limit(&self, bench: &mut Bench, floor: f64, engine: f64) {
+        bench.note(self.floor, floor, None, None);
+        bench.note(self.engine, engine, None, None);
+        bench.note(self.aim, 1.15 * floor + engine, None, None);
+    }
+}
+
 macro_rules! names {
     ($what:literal) => {
         Names {
@@ -50,6 +60,7 @@ const WRITE: Names = names!("write a line");
 const CREATE: Names = names!("create, write, close");
 const OPEN: Names = names!("open, read, close");
 const STAT: Names = names!("stat");
+const BLOCK: Names = names!("a message of a block of 64 KiB");
 const STREAM: Names = names!("read 1 MiB of a stream");
 
 const TWO_CPUS: [&str; 2] = [
@@ -214,9 +225,7 @@ impl Mounts {
             }
         });
         let [floor, engine, mount] = ns;
-        bench.note(names.floor, floor, None, None);
-        bench.note(names.engine, engine, None, None);
-        bench.note(names.aim, 1.15 * floor + engine, None, None);
+        names.note_limit(bench, floor, engine);
         bench.note(names.mount, mount, Some((names.aim, 1.0)), None);
     }
 
@@ -229,17 +238,25 @@ impl Mounts {
         let block = LINE.repeat((64 << 10) / LINE.len());
         let messages = (block.len() / LINE.len()) as u64;
         let writes = (bench.count / 2000).max(8);
-        let [floor, mount] = [&self.floor, &self.mount].map(|side| {
+        let timed = |work: &mut dyn FnMut()| {
             let start = Instant::now();
-            for _ in 0..writes {
-                (&side.line).write_all(&block).unwrap();
-            }
+            (0..writes).for_each(|_| work());
             each(start, writes * messages)
+        };
+        let write = |side: &Side| timed(&mut || (&side.line).write_all(&block).unwrap());
+        let (floor, mount) = (write(&self.floor), write(&self.mount));
+        let (mut batch, mut receipts) = (Batch::new(), Vec::new());
+        let engine = timed(&mut || {
+            batch.clear();
+            receipts.clear();
+            for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                batch.push(&Document::parse(line).unwrap(), NO_TAGS).unwrap();
+            }
+            let all = 0..batch.len();
+            self.engine.append_prepared(&batch, all, Durability::Fast, &mut receipts).unwrap();
         });
-        let names =
-            ["floor: a message of a block of 64 KiB", "mount: a message of a block of 64 KiB"];
-        bench.note(names[0], floor, None, None);
-        bench.note_beside(names[1], mount, names[0], Some(1000.0));
+        BLOCK.note_limit(bench, floor, engine);
+        bench.note_beside(BLOCK.mount, mount, BLOCK.aim, Some(1000.0));
     }
 
     /// From the time in a message to its arrival in a reader, median: the writer on a CPU, daemon and reader on another one, or all on
@@ -288,16 +305,27 @@ impl Mounts {
         ends::rows(bench);
     }
 
+    /// Beside a directory of as many files.
     pub(crate) fn listings(&mut self, bench: &mut Bench) {
-        let listed = self.mount.docs.with_file_name("listed");
+        let (listed, files) = (self.mount.docs.with_file_name("listed"), bench.dir.join("files"));
+        if !files.exists() {
+            fs::create_dir(&files).unwrap();
+            (1..=LISTED).for_each(|n| drop(File::create(files.join(n.to_string())).unwrap()));
+        }
         for command in [&["ls"][..], &["ls", "-la"], &["find"]] {
-            let mut list = Command::new(command[0]);
-            list.args(&command[1..]).arg(&listed).stdout(Stdio::null());
-            assert!(list.status().unwrap().success());
-            let start = Instant::now();
-            assert!(list.status().unwrap().success());
+            let ns = |of: &Path| {
+                let mut list = Command::new(command[0]);
+                list.args(&command[1..]).arg(of).stdout(Stdio::null());
+                let start = Instant::now();
+                assert!(list.status().unwrap().success());
+                each(start, 1)
+            };
+            let beside = format!("{} of 100,000 files, warm", command.join(" "));
+            bench.note(&beside, ns(&files), None, None);
+            // The kernel forgets what it knows of a mount after a while, but not of a disk.
+            ns(&listed);
             let name = format!("mount: {} of 100,000 messages, warm", command.join(" "));
-            bench.note(&name, each(start, 1), None, Some(1e9));
+            bench.note_beside(&name, ns(&listed), &beside, Some(1e9));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Rows of opening a pool after a power loss, which reads the whole ring and syncs twice, what it has put right and that it did: with
-//! the file's pages in memory beside a checksum of them, with its pages on the disk alone beside reading them, and as many syncs.
+//! the file's pages in memory, as far as that holds them, beside a checksum of them, with its pages on the disk alone beside reading them, and as many syncs.
 
 use std::fs::File;
 use std::hint::black_box;
