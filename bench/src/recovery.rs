@@ -1,5 +1,6 @@
-//! Rows of opening a pool after a power loss, which reads the whole ring and syncs twice, what it has put right and that it did: with
-//! the file's pages in memory, as far as that holds them, beside a checksum of them, with its pages on the disk alone beside reading them, and as many syncs.
+//! Rows of opening a pool after a power loss, which reads the whole ring and syncs twice, what it has put right and that it did. Beside
+//! it are as many syncs, after a checksum of the file, whose pages are in memory as far as they have room, or after reading it from
+//! the disk, where nothing else has it.
 
 use std::fs::File;
 use std::hint::black_box;
