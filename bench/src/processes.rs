@@ -19,10 +19,13 @@ const NO_TAGS: &[&str] = &[];
 pub(crate) fn child(role: &str, path: &str, count: &str) {
     let count: u64 = count.parse().unwrap();
     match role {
-        "append" => append(Path::new(path), 1, count, Durability::Fast),
-        "flush" => append(Path::new(path), 1, count, Durability::Flush),
-        "flush-threads" => append(Path::new(path), GROUP, count, Durability::Flush),
-        "group" => commit_together(Path::new(path), count),
+        "append" => append(Path::new(path), 1, USUAL, count, Durability::Fast),
+        "flush" => append(Path::new(path), 1, USUAL, count, Durability::Flush),
+        "flush-threads" => append(Path::new(path), GROUP, USUAL, count, Durability::Flush),
+        "flush-short" => append(Path::new(path), 1, SHORT, count, Durability::Flush),
+        "flush-short-threads" => append(Path::new(path), GROUP, SHORT, count, Durability::Flush),
+        "group" => commit_together(Path::new(path), USUAL, count),
+        "group-short" => commit_together(Path::new(path), SHORT, count),
         "mount" => mount::serve(Path::new(path)),
         "floor" => floor::serve(Path::new(path)),
         "read-times" => mount_speed::read_times(Path::new(path), count),
@@ -66,10 +69,10 @@ pub(crate) fn wait_ready(child: &mut Child) {
     assert_eq!(&line, b"ready\n");
 }
 
-/// Appends `count` messages by so many threads together.
-fn append(path: &Path, threads: u64, count: u64, durability: Durability) {
+/// Appends `count` messages of so many bytes by so many threads together.
+fn append(path: &Path, threads: u64, bytes: usize, count: u64, durability: Durability) {
     let pool = Pool::open(path).unwrap();
-    let text = dense(1024);
+    let text = dense(bytes);
     // The first sync of a new file takes many times longer than all after it.
     pool.append(text.as_bytes(), NO_TAGS, durability).unwrap();
     ready();
@@ -89,6 +92,9 @@ fn append(path: &Path, threads: u64, count: u64, durability: Durability) {
     println!("{}", monotonic_ns());
 }
 
+/// The bytes of a message.
+const USUAL: usize = 1024;
+const SHORT: usize = 100;
 /// How many processes, or threads, commit together.
 pub(crate) const GROUP: u64 = 16;
 /// The bytes of the file in which they do.
@@ -102,17 +108,19 @@ pub(crate) fn group_file(path: &Path) {
     file.sync_all().unwrap();
 }
 
-/// A group commit without all else: each of [`GROUP`] processes copies 1 KiB into a mapping, the last of them syncs for all and
+/// A group commit without all else: each of [`GROUP`] processes copies so many bytes into a mapping, the last of them syncs for all and
 /// wakes the others, which sleep.
-fn commit_together(path: &Path, count: u64) {
+fn commit_together(path: &Path, bytes: usize, count: u64) {
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
     let shared = Shared::new(&file, GROUP_BYTES as usize);
-    let text = dense(1024);
+    let text = dense(bytes);
+    let places = (GROUP_BYTES - 4096) / text.len() as u64;
     let (begun, copied, synced) = (shared.word_at(64), shared.word_at(128), shared.word());
     ready();
     for _ in 0..count {
         let round = synced.load(Ordering::Acquire);
-        shared.put(4096 + begun.fetch_add(1, Ordering::Relaxed) % 1000 * 1024, text.as_bytes());
+        let place = begun.fetch_add(1, Ordering::Relaxed) % places;
+        shared.put(4096 + place * text.len() as u64, text.as_bytes());
         if (copied.fetch_add(1, Ordering::AcqRel) + 1).is_multiple_of(GROUP) {
             // The words are nothing to keep.
             shared.sync_from(4096);

@@ -419,13 +419,19 @@ fn durable(bench: &mut Bench) {
     let group = dir.join("group");
     processes::group_file(&group);
     let many = count * processes::GROUP;
-    let limit = Some((one, 0.125));
-    let ns = processes::writers("group", &group, processes::GROUP, many);
-    bench.note("bare group commit of 16 processes", ns, limit, None);
-    let ns = flush("flush", processes::GROUP, many, false);
-    bench.note("flush 1 KiB by 16 processes", ns, limit, None);
-    let ns = flush("flush-threads", 1, many, false);
-    bench.note("flush 1 KiB by 16 threads", ns, limit, None);
+    let mut together = |one: &str, name: &str, ns: f64| {
+        bench.note(name, ns, Some((one, 0.125)), None);
+    };
+    let bare = |role: &str| processes::writers(role, &group, processes::GROUP, many);
+    together(one, "bare group commit of 16 processes", bare("group"));
+    together(one, "flush 1 KiB by 16 processes", flush("flush", processes::GROUP, many, false));
+    together(one, "flush 1 KiB by 16 threads", flush("flush-threads", 1, many, false));
+    let one = "flush 100 B by 1 processes";
+    together(one, "bare group commit of 16 processes, 100 B", bare("group-short"));
+    let ns = flush("flush-short", processes::GROUP, many, false);
+    together(one, "flush 100 B by 16 processes", ns);
+    together(one, "flush 100 B by 16 threads", flush("flush-short-threads", 1, many, false));
+    bench.note(one, flush("flush-short", 1, count, false), None, None);
 }
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
