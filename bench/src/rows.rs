@@ -409,29 +409,25 @@ fn durable(bench: &mut Bench) {
     // The file system notes of each page of a new file that it has been written, by a sync of its own.
     let ns = flush("flush", 1, count, true);
     bench.note_beside("flush 1 KiB, new pool", ns, new_file, None);
-    let one = "flush 1 KiB by 1 processes";
-    bench.note(
-        one,
-        flush("flush", 1, count, false),
-        Some(("write 1 KiB and fdatasync", 1.2)),
-        None,
-    );
+    let one = flush("flush", 1, count, false);
+    bench.note("flush 1 KiB by 1 processes", one, Some(("write 1 KiB and fdatasync", 1.2)), None);
+    let one = flush("flush-short", 1, count, false);
+    bench.note("flush 100 B by 1 processes", one, None, None);
     let group = dir.join("group");
     processes::group_file(&group);
     let many = count * processes::GROUP;
-    let mut together = |one: &str, name: &str, ns: f64| {
-        bench.note(name, ns, Some((one, 0.125)), None);
-    };
+    // How much of it is the disk's depends on the bytes of the group.
+    let (usual, short) = ("flush 1 KiB by 1 processes", "flush 100 B by 1 processes");
+    let mut together = |name: &str, ns: f64, one| bench.note(name, ns, Some((one, 0.125)), None);
     let bare = |role: &str| processes::writers(role, &group, processes::GROUP, many);
-    together(one, "bare group commit of 16 processes", bare("group"));
-    together(one, "flush 1 KiB by 16 processes", flush("flush", processes::GROUP, many, false));
-    together(one, "flush 1 KiB by 16 threads", flush("flush-threads", 1, many, false));
-    let one = "flush 100 B by 1 processes";
-    together(one, "bare group commit of 16 processes, 100 B", bare("group-short"));
-    let ns = flush("flush-short", processes::GROUP, many, false);
-    together(one, "flush 100 B by 16 processes", ns);
-    together(one, "flush 100 B by 16 threads", flush("flush-short-threads", 1, many, false));
-    bench.note(one, flush("flush-short", 1, count, false), None, None);
+    together("bare group commit of 16 processes", bare("group"), usual);
+    together("bare group commit of 16 processes, 100 B", bare("group-short"), short);
+    let ours = |role: &str| flush(role, processes::GROUP, many, false);
+    together("flush 1 KiB by 16 processes", ours("flush"), usual);
+    together("flush 100 B by 16 processes", ours("flush-short"), short);
+    let ours = |role: &str| flush(role, 1, many, false);
+    together("flush 1 KiB by 16 threads", ours("flush-threads"), usual);
+    together("flush 100 B by 16 threads", ours("flush-short-threads"), short);
 }
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
