@@ -94,7 +94,9 @@ fn append(path: &Path, threads: u64, bytes: usize, count: u64, durability: Durab
 
 /// The bytes of a message.
 const USUAL: usize = 1024;
+/// The bytes of a short one.
 const SHORT: usize = 100;
+
 /// How many processes, or threads, commit together.
 pub(crate) const GROUP: u64 = 16;
 /// The bytes of the file in which they do.

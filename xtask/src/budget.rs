@@ -25,7 +25,8 @@ const LINES: &str = "lines-";
 
 /// Counts, and compares with what was recorded; or records, which a change that is worth it does.
 pub(crate) fn run(record: bool) -> Result<(), String> {
-    let build = ["build", "--quiet", "--release", "-p", "plasmite-bench", "-p", "plasmite"];
+    let packages = ["plasmite-bench", "plasmite-ffi", "plasmite"].map(|name| ["-p", name]);
+    let build = [&["build", "--quiet", "--release"], packages.as_flattened()].concat();
     Step::new("benchmark, library and command", "cargo", &build).run()?;
     let path = root().join(BUDGET);
     let text = fs::read_to_string(&path).map_err(|e| format!("{BUDGET}: {e}"))?;
