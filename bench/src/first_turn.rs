@@ -103,7 +103,7 @@ pub(crate) fn rows(bench: &mut Bench) {
             bench.note_beside(&ours, of_pool.0, &bare, None);
             let [bare, ours] = [&bare, &ours].map(|name| format!("{name}, made dirty"));
             bench.note_size(&bare, of_file.1, Unit::Bytes, None);
-            bench.note_size_beside(&ours, of_pool.1, Unit::Bytes, &bare);
+            bench.note_size_beside(&ours, of_pool.1, Unit::Bytes, &bare, None);
         }
         assert!(pool.bounds().unwrap().oldest <= Seq::FIRST);
         Pool::delete(&path).unwrap();

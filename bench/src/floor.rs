@@ -16,6 +16,7 @@ use fuser::{
 use crate::bell::Bell;
 use crate::mount::until_dropped;
 use crate::mount_speed::MESSAGE;
+use crate::tidy;
 
 const TTL: Duration = Duration::from_secs(600);
 const GENERATION: Generation = Generation(0);
@@ -42,13 +43,16 @@ pub(crate) fn serve(mountpoint: &Path) {
         zeros: vec![b' '; 1 << 20],
         created: AtomicU64::new(0),
     };
-    let path = mountpoint.to_owned();
-    std::thread::spawn(move || answer(&Bell::beside(&path), &waiting));
+    let (path, asked) = (mountpoint.to_owned(), Arc::clone(&waiting));
+    std::thread::spawn(move || answer(&Bell::beside(&path), &asked));
     let mut config = Config::default();
     config.n_threads = Some(WORKERS);
     let session = Session::new(floor, mountpoint, &config).and_then(Session::spawn).unwrap();
     until_dropped();
-    session.umount_and_join().unwrap();
+    // Who still reads has come to the end of the file.
+    waiting.lock().unwrap().drain(..).for_each(|reply| reply.data(&[]));
+    tidy::take_away(mountpoint).unwrap();
+    drop(session);
 }
 
 /// Answers a read with each ring of the bell. A reader that is not back yet is waited for.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -124,13 +124,24 @@ pub(crate) fn idle(dir: &Path, pools: usize, readers: usize) -> [Idle; LOOKS] {
     std::thread::sleep(Duration::from_millis(200));
     interrupted.kill().unwrap();
     interrupted.wait().unwrap();
-    let mut waiting: Vec<_> = (0..readers)
-        .map(|n| {
-            let tail =
-                fs::File::open(mountpoint.join((n % pools).to_string()).join("tail")).unwrap();
-            Command::new("cat").stdin(tail).stdout(Stdio::null()).spawn().unwrap()
-        })
-        .collect();
+    let tails = (0..readers).map(|n| mountpoint.join((n % pools).to_string()).join("tail"));
+    look(daemon, tails)
+}
+
+/// What the daemon of a file system that does nothing takes with so many readers that wait.
+pub(crate) fn idle_floor(dir: &Path, readers: usize) -> [Idle; LOOKS] {
+    let mountpoint = dir.join("idle-floor");
+    let daemon = Daemon::start("floor", &mountpoint);
+    look(daemon, (0..readers).map(|_| mountpoint.join("tail")))
+}
+
+/// What a daemon takes while these files are read, in which nothing comes.
+fn look(daemon: Daemon, tails: impl Iterator<Item = PathBuf>) -> [Idle; LOOKS] {
+    let read = |tail| {
+        let tail = fs::File::open(tail).unwrap();
+        Command::new("cat").stdin(tail).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut waiting: Vec<_> = tails.map(read).collect();
     std::thread::sleep(CALM);
     let idle = [(); LOOKS].map(|()| Idle::of(daemon.pid()));
     drop(daemon);

@@ -60,7 +60,7 @@ pub(crate) fn memory(bench: &mut Bench, what: &str, path: &Path) {
     let ours = format!("memory of a process for a pool of {what}");
     for _ in 0..PROCESSES {
         bench.note_size(&bare, grown("map", path), Unit::KiB, None);
-        bench.note_size_beside(&ours, grown("open", path), Unit::KiB, &bare);
+        bench.note_size_beside(&ours, grown("open", path), Unit::KiB, &bare, None);
     }
 }
 

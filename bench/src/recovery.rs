@@ -17,8 +17,6 @@ use crate::rows::Bench;
 
 /// Where the file says which boot of the machine it was last used in (core/FORMAT.md).
 const BOOT_ID_AT: u64 = 832;
-/// The sizes that are also read from the disk; the largest would take minutes.
-const COLD: &[&str] = &["1 MiB", "1 GiB"];
 /// Rounds read about so many bytes, but there are no more than so many of them.
 const BYTES: u64 = 3 << 30;
 const MOST_ROUNDS: u64 = 9;
@@ -38,9 +36,6 @@ pub(crate) fn rows(bench: &mut Bench, what: &str, path: &Path) {
         lose_power(&file);
         let name = format!("recover a pool of {what}, full of 1 KiB");
         bench.note_beside(&name, recovered(path), &checksum, None);
-    }
-    if !COLD.contains(&what) {
-        return;
     }
     let read = format!("read a file of {what} that is not in memory, write and fdatasync twice");
     let mut block = vec![0; 1 << 20];

@@ -122,10 +122,17 @@ impl Bench {
         self.row(name, unit, || Row { aim, ..Row::new(name, unit) }).rounds.push(value);
     }
 
-    /// Notes one round of a row that is no time, and is seen beside another.
-    pub(crate) fn note_size_beside(&mut self, name: &str, value: f64, unit: Unit, beside: &str) {
+    /// Notes one round of a row that is no time, is seen beside another, and may have an aim of its own.
+    pub(crate) fn note_size_beside(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: Unit,
+        beside: &str,
+        aim: Option<f64>,
+    ) {
         let limit = Some(Against { name: beside.to_owned(), aim: None });
-        self.row(name, unit, || Row { limit, ..Row::new(name, unit) }).rounds.push(value);
+        self.row(name, unit, || Row { limit, aim, ..Row::new(name, unit) }).rounds.push(value);
     }
 
     fn with_mounts(&mut self, measure: impl FnOnce(&mut Mounts, &mut Self)) {
@@ -237,9 +244,17 @@ fn progress(steps: usize) -> ProgressBar {
 
 fn idle(bench: &mut Bench) {
     let (pools, readers) = if bench.effort == Effort::Quick { (10, 100) } else { (100, 1000) };
+    let floor = format!("of a file system that does nothing, {readers} idle readers");
+    let memory = format!("memory {floor}");
+    for idle in mount::idle_floor(&bench.dir, readers) {
+        bench.note_size(&memory, idle.kib, Unit::KiB, None);
+        bench.note_size(&format!("time {floor}"), idle.percent, Unit::PerCent, None);
+    }
     let what = format!("of a mount, {pools} pools of 1 MiB, {readers} idle readers");
     for idle in mount::idle(&bench.dir, pools, readers) {
-        bench.note_size(&format!("memory {what}"), idle.kib, Unit::KiB, Some(50.0 * 1024.0));
+        let (name, aim) = (format!("memory {what}"), Some(50.0 * 1024.0));
+        bench.note_size_beside(&name, idle.kib, Unit::KiB, &memory, aim);
+        // Not as so many times what is next to nothing.
         bench.note_size(&format!("time {what}"), idle.percent, Unit::PerCent, Some(1.0));
     }
 }

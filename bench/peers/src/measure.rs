@@ -155,7 +155,7 @@ fn append(round: &mut Round<'_>) {
 }
 
 fn flush(round: &mut Round<'_>) {
-    for (what, len) in [SHORT, USUAL, LONG] {
+    for (what, len) in [SHORT, USUAL, LONG, HUGE] {
         appends(round, &format!("flush {what}"), len, 1, Durability::Flush);
     }
     appends(round, "flush 1 KiB, 100 at once", 1024, BATCH, Durability::Flush);
