@@ -180,7 +180,7 @@ impl Pool {
 
     fn commit<'a>(
         &self,
-        frames: impl ExactSizeIterator<Item = Frame<'a>>,
+        frames: impl ExactSizeIterator<Item = Frame<'a>> + Clone,
         durability: Durability,
         mut receive: impl FnMut(Receipt),
     ) -> Result<()> {
@@ -202,6 +202,10 @@ impl Pool {
             let mut writer = Writer::lock(self, local, &mut threads)?;
             let mut tip = writer.tip()?;
             start = tip.tail;
+            if durability == Durability::Flush {
+                let bytes = |frame: Frame<'_>| self.geometry().frame_bytes(frame.payload_len());
+                self.prepare_to_write(start, frames.clone().map(bytes).sum());
+            }
             for frame in frames {
                 let before_commit = || self.promise_wake(&mut last_will);
                 tip = writer.put(&frame, tip, now, durability, before_commit)?;
@@ -259,6 +263,7 @@ fn lay_out<T: AsRef<str>>(document: &Document<'_>, tags: &[T], out: &mut Vec<u8>
 }
 
 /// A message before it has a place in the sequence. What can be computed before the lock is taken is here.
+#[derive(Clone)]
 pub(super) struct Frame<'a> {
     payload: &'a [u8],
     payload_crc: u32,
