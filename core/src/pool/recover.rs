@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss.
 const MAX_PROBES: u64 = 1 << 22;
 
+/// How far before the last frame what comes next is asked for. It takes the time of some frames to come.
+const FORESEEN_BYTES: u64 = 4096;
+
 /// What a scan of a pool found.
 #[derive(Clone, Debug)]
 pub(super) struct Recovered {
@@ -216,6 +219,7 @@ impl<'a> Scan<'a> {
             found.forget_before(oldest);
         }
         while count < geometry.slots && first.header.seq > oldest_said {
+            self.foresee(&first);
             let Some(before) = self.indexed(first.header.seq.prev()) else { break };
             if before.end != first.start
                 || first.header.link != before.header.crc
@@ -298,6 +302,14 @@ impl<'a> Scan<'a> {
             run.last = next;
         }
         run
+    }
+
+    /// While frames are read from newer to older, after this one: asks for what lies a little before it, for the CPU does not expect
+    /// anybody to come to memory that way.
+    fn foresee(&self, frame: &Found) {
+        let back = self.ring.geometry.ring_bytes.saturating_sub(FORESEEN_BYTES);
+        let place = self.ring.advance(frame.start, back);
+        self.ring.map.will_read(self.ring.file_offset(place), frame.bytes.min(FORESEEN_BYTES));
     }
 
     /// Message `seq`, where the index says it is.

@@ -197,10 +197,20 @@ impl Map {
     /// Tells the CPU that `bytes` bytes from `at` on will be written soon. A hint: places outside the mapping are ignored.
     #[inline]
     pub(crate) fn will_write(&self, at: u64, bytes: u64) {
+        self.lines(at, bytes).for_each(copy::prefetch_to_write);
+    }
+
+    /// Tells the CPU that `bytes` bytes from `at` on will be read soon. A hint: places outside the mapping are ignored.
+    #[inline]
+    pub(crate) fn will_read(&self, at: u64, bytes: u64) {
+        self.lines(at, bytes).for_each(copy::prefetch_to_read);
+    }
+
+    /// An address in each cache line of `bytes` bytes from `at` on, as far as they are in the mapping.
+    #[inline]
+    fn lines(&self, at: u64, bytes: u64) -> impl Iterator<Item = *const u8> {
         let end = at.saturating_add(bytes).min(self.raw.len() as u64);
-        for line in (at..end).step_by(64) {
-            copy::prefetch_to_write(self.raw.as_ptr().wrapping_add(line as usize));
-        }
+        (at..end).step_by(64).map(|line| self.raw.as_ptr().wrapping_add(line as usize))
     }
 
     /// Ends the process' trust in itself rather than touch memory outside the mapping. The callers compute `at` from the
