@@ -62,10 +62,22 @@ impl Ring<'_> {
     /// Makes the pages of `bytes` bytes from place `start` on writable, around the ring's end; at most the ring's.
     #[cold]
     fn make_dirty(&self, start: u64, bytes: u64) {
-        let ring_bytes = self.geometry.ring_bytes;
-        let before_end = bytes.min(ring_bytes - start);
-        self.map.make_dirty(self.file_offset(start), before_end);
-        self.map.make_dirty(self.file_offset(0), (bytes - before_end).min(start));
+        self.pieces(start, bytes)
+            .into_iter()
+            .for_each(|(at, bytes)| self.map.make_dirty(at, bytes));
+    }
+
+    /// Tells the kernel that `bytes` bytes from place `start` on will be needed soon, around the ring's end; at most the ring's.
+    #[cold]
+    pub(super) fn will_need(&self, start: u64, bytes: u64) {
+        self.pieces(start, bytes).into_iter().for_each(|(at, bytes)| self.map.will_need(at, bytes));
+    }
+
+    /// Where `bytes` bytes from place `start` on lie in the file, at most the ring's: up to the ring's end, and from its beginning on.
+    fn pieces(&self, start: u64, bytes: u64) -> [(u64, u64); 2] {
+        let before_end = bytes.min(self.geometry.ring_bytes - start);
+        let from_begin = (bytes - before_end).min(start);
+        [(self.file_offset(start), before_end), (self.file_offset(0), from_begin)]
     }
 
     /// Where pages come singly: asks for those of the frame of `bytes` bytes at place `start`, when they are many, and now and then for
@@ -84,10 +96,7 @@ impl Ring<'_> {
     #[cold]
     #[inline(never)]
     fn fetch(&self, start: u64, end: u64) {
-        let ring_bytes = self.geometry.ring_bytes;
-        let ahead = start + self.distance(start, end) + AHEAD_BYTES;
-        self.map.will_need(self.file_offset(start), ahead.min(ring_bytes) - start);
-        self.map.will_need(self.file_offset(0), ahead.saturating_sub(ring_bytes));
+        self.will_need(start, self.distance(start, end) + AHEAD_BYTES);
     }
 }
 

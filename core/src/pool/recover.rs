@@ -32,8 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the newest messages are tried when no promised one is there. More were not torn by one power loss.
 const MAX_PROBES: u64 = 1 << 22;
 
-/// How far before the last frame what comes next is asked for. It takes the time of some frames to come.
-const FORESEEN_BYTES: u64 = 4096;
+/// How far before the last frame the CPU is asked for what comes next. That takes the time of some frames to come.
+const CPU_AHEAD_BYTES: u64 = 4096;
+/// How much the kernel is asked for at once of what is not in memory, and how far ahead: a disk is fast with some requests at work.
+const PAGES_BYTES: u64 = 4 << 20;
+const PAGES_AHEAD_BYTES: u64 = 4 * PAGES_BYTES;
 
 /// What a scan of a pool found.
 #[derive(Clone, Debug)]
@@ -184,6 +187,35 @@ struct Run {
     bytes: u64,
 }
 
+/// What is asked for ahead of frames that are read from newer to older: neither the CPU nor the kernel expects anybody to come that
+/// way. After a power loss nothing is in memory.
+struct Ahead<'a> {
+    ring: Ring<'a>,
+    /// Where it began.
+    from: u64,
+    /// So much before that the kernel was asked for.
+    pages_bytes: u64,
+}
+
+impl Ahead<'_> {
+    /// After this frame was read.
+    fn ask(&mut self, frame: &Found) {
+        let Ring { map, geometry } = self.ring;
+        let ring_bytes = geometry.ring_bytes;
+        let place = self.ring.advance(frame.start, ring_bytes.saturating_sub(CPU_AHEAD_BYTES));
+        map.will_read(self.ring.file_offset(place), frame.bytes.min(CPU_AHEAD_BYTES));
+
+        // Equal places are a whole ring apart.
+        let walked = self.ring.distance(frame.start, self.from) % ring_bytes;
+        while self.pages_bytes < (walked + PAGES_AHEAD_BYTES).min(ring_bytes) {
+            let bytes = PAGES_BYTES.min(ring_bytes - self.pages_bytes);
+            self.pages_bytes += bytes;
+            let start = self.ring.advance(self.from, ring_bytes - self.pages_bytes);
+            self.ring.will_need(start, bytes);
+        }
+    }
+}
+
 struct Scan<'a> {
     ring: Ring<'a>,
     boot_id: [u8; 16],
@@ -218,8 +250,9 @@ impl<'a> Scan<'a> {
             oldest = Seq::new(last.header.seq.get() + 1 - geometry.slots);
             found.forget_before(oldest);
         }
+        let mut ahead = Ahead { ring: self.ring, from: first.start, pages_bytes: 0 };
         while count < geometry.slots && first.header.seq > oldest_said {
-            self.foresee(&first);
+            ahead.ask(&first);
             let Some(before) = self.indexed(first.header.seq.prev()) else { break };
             if before.end != first.start
                 || first.header.link != before.header.crc
@@ -302,14 +335,6 @@ impl<'a> Scan<'a> {
             run.last = next;
         }
         run
-    }
-
-    /// While frames are read from newer to older, after this one: asks for what lies a little before it, for the CPU does not expect
-    /// anybody to come to memory that way.
-    fn foresee(&self, frame: &Found) {
-        let back = self.ring.geometry.ring_bytes.saturating_sub(FORESEEN_BYTES);
-        let place = self.ring.advance(frame.start, back);
-        self.ring.map.will_read(self.ring.file_offset(place), frame.bytes.min(FORESEEN_BYTES));
     }
 
     /// Message `seq`, where the index says it is.
