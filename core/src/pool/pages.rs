@@ -14,7 +14,8 @@ use super::Pool;
 use super::ring::Ring;
 use crate::types::Seq;
 
-/// For more than that at once, large pieces are faster also when all of it is flushed, and so is the right to write to all of it.
+/// For more than that at once, large pieces are faster also when all of it is flushed, and so is asking for the right to write to all
+/// of its pages together.
 const FEW_BYTES: u64 = 64 << 10;
 /// How much is asked for at once. A power of two, for the sake of [`goes_on`].
 const AHEAD_BYTES: u64 = 256 << 10;
