@@ -28,6 +28,7 @@ mod report;
 mod requests;
 mod rows;
 mod sizes;
+mod slow_disk;
 mod tidy;
 mod wake_up;
 mod woken;

@@ -11,13 +11,18 @@ use plasmite_core::{Durability, Pool, Seq, TailOptions};
 use crate::cpus::Cpus;
 use crate::documents::dense;
 use crate::limits::{Shared, futex_wait, futex_wake, monotonic_ns};
-use crate::{ends, floor, mount, mount_speed, opens, readers, woken};
+use crate::{ends, floor, mount, mount_speed, opens, readers, slow_disk, woken};
 
 const NO_TAGS: &[&str] = &[];
 
-/// What a child process does.
+/// What a child process does; with `role@N`, as if each sync took at least N microseconds.
 pub(crate) fn child(role: &str, path: &str, count: &str) {
     let count: u64 = count.parse().unwrap();
+    let (role, sync) = role.split_once('@').unwrap_or((role, "0"));
+    match sync.parse().unwrap() {
+        0 => {}
+        micros => slow_disk::takes(Duration::from_micros(micros)),
+    }
     match role {
         "append" => append(Path::new(path), 1, USUAL, count, Durability::Fast),
         "flush" => append(Path::new(path), 1, USUAL, count, Durability::Flush),

@@ -388,6 +388,18 @@ fn across_processes(bench: &mut Bench) {
     }
 }
 
+/// The names of the rows of a slower disk.
+macro_rules! slower {
+    ($sync:literal) => {
+        [
+            concat!("flush 1 KiB by 1 processes, a disk that takes ", $sync),
+            concat!("bare group commit of 16 processes, a disk that takes ", $sync),
+            concat!("flush 1 KiB by 16 processes, a disk that takes ", $sync),
+            concat!("flush 1 KiB by 16 threads, a disk that takes ", $sync),
+        ]
+    };
+}
+
 fn durable(bench: &mut Bench) {
     let count = if bench.effort == Effort::Quick { 100 } else { 400 };
     let dir = bench.dir.clone();
@@ -443,7 +455,19 @@ fn durable(bench: &mut Bench) {
     let ours = |role: &str| flush(role, 1, many, false);
     together("flush 1 KiB by 16 threads", ours("flush-threads"), usual);
     together("flush 100 B by 16 threads", ours("flush-short-threads"), short);
+    for (micros, names) in SLOWER_DISKS {
+        let [one, bare_group, by_processes, by_threads] = names;
+        let at = |role: &str| format!("{role}@{micros}");
+        bench.note(one, flush(&at("flush"), 1, count, false), None, None);
+        let mut together = |name, ns| bench.note(name, ns, Some((one, 0.125)), None);
+        together(bare_group, processes::writers(&at("group"), &group, processes::GROUP, many));
+        together(by_processes, flush(&at("flush"), processes::GROUP, many, false));
+        together(by_threads, flush(&at("flush-threads"), 1, many, false));
+    }
 }
+
+/// Disks on which a sync takes at least so many microseconds, and the rows of one writer, a bare group commit, processes and threads.
+const SLOWER_DISKS: [(u64, [&str; 4]); 2] = [(230, slower!("230 µs")), (530, slower!("530 µs"))];
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
 fn bytes_on_top(bench: &mut Bench) {

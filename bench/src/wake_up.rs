@@ -70,7 +70,7 @@ fn placed(bench: &mut Bench, cpus: Cpus, names: &Names) {
     let python_futex = python::wake_floor(&bench.dir, count, cpus);
     bench.note(names.python_futex, python_futex, None, None);
     let python = python::wake_up(&bench.dir, count, cpus);
-    bench.note(names.python, python, Some((names.futex, 2.0)), None);
+    bench.note(names.python, python, Some((names.python_futex, 2.0)), None);
 }
 
 /// A reader that does not sleep, beside a bare word that two processes look at.
