@@ -57,20 +57,35 @@ struct Panel<'a> {
     bars: Vec<(&'a str, f64)>,
 }
 
+const NOTHING: &str = "there is nothing to draw: the rows of several systems come with --peers";
+
+/// Whether there will be something to draw, and a directory for it.
+pub(crate) fn check(path: &Path, has_peers: bool) -> Result<(), String> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    if !has_peers {
+        return Err(NOTHING.into());
+    }
+    if dir.is_dir() { Ok(()) } else { Err(format!("{}: no directory", dir.display())) }
+}
+
 pub(crate) fn draw(rows: &[Row], machine: &str, path: &Path) -> Result<(), String> {
     let panels = panels(rows);
     if panels.is_empty() {
-        return Err(
-            "there is nothing to draw: the rows of several systems come with --peers".into()
-        );
+        return Err(NOTHING.into());
     }
     let heights: Vec<i32> = panels
         .chunks(COLUMNS)
         .map(|row| row.iter().map(Panel::height).max().unwrap_or_default())
         .collect();
     let height = HEAD + heights.iter().map(|height| height + GAP).sum::<i32>();
-    let area = SVGBackend::new(path, (WIDTH, height as u32)).into_drawing_area();
-    picture(&area, &panels, &heights, machine).map_err(|e| format!("{}: {e}", path.display()))
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, (WIDTH, height as u32)).into_drawing_area();
+    picture(&area, &panels, &heights, machine).map_err(|e| e.to_string())?;
+    drop(area);
+    std::fs::write(path, svg).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

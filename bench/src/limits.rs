@@ -64,6 +64,20 @@ impl Shared {
         each(start, count)
     }
 
+    /// The same of places at random.
+    pub(crate) fn copy_out_at_random(&self, out: &mut [u8], count: u64) -> f64 {
+        let places = (self.len / out.len()) as u64;
+        let mut random = Random::new();
+        let start = Instant::now();
+        for _ in 0..count {
+            let at = random.below(places) as usize * out.len();
+            let out = black_box(&mut *out);
+            // SAFETY: `at + out.len()` is at most `len`, and `out` lies elsewhere.
+            unsafe { out.as_mut_ptr().copy_from_nonoverlapping(self.start.add(at), out.len()) };
+        }
+        each(start, count)
+    }
+
     /// Copies `bytes` to byte `at`.
     pub(crate) fn put(&self, at: u64, bytes: &[u8]) {
         let at = at as usize;
@@ -104,6 +118,22 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`.
         unsafe { libc::munmap(self.start.cast(), self.len) };
+    }
+}
+
+/// Numbers at random, the same ones each time (xorshift64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        Self(88_172_645_463_325_252)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
     }
 }
 

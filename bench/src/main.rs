@@ -14,6 +14,7 @@ mod first_turn;
 mod floor;
 mod interrupts;
 mod json;
+mod large_pool;
 mod limits;
 mod mount;
 mod mount_speed;
@@ -102,15 +103,20 @@ fn run(args: &[String]) -> Result<ExitCode, String> {
     let (rows, machine) = match (earlier.as_slice(), dir) {
         ([], None) => {
             rows::check(&wanted)?;
+            // What can't be drawn is not worth measuring.
+            if let Some(path) = &picture {
+                chart::check(path, wanted.peers.is_some())?;
+            }
             return tidy::run(args);
         }
         ([], Some(dir)) => {
             tidy::end_with_parent()?;
             (rows::measure(wanted, dir.into()), report::machine())
         }
+        _ if !wanted.only.is_empty() => return Err("--from takes all rows: no --only".into()),
         (earlier, _) => read(earlier)?,
     };
-    report::print(&rows, &machine, form);
+    report::print(&rows, &machine, form)?;
     if let Some(path) = picture {
         chart::draw(&rows, &machine, &path)?;
     }
@@ -119,10 +125,13 @@ fn run(args: &[String]) -> Result<ExitCode, String> {
 
 /// The rows of earlier runs.
 fn read(files: &[PathBuf]) -> Result<(Vec<Row>, String), String> {
-    let mut all = String::new();
+    let (mut all, mut machine) = (Vec::new(), String::new());
     for file in files {
-        let text = std::fs::read_to_string(file);
-        all.push_str(&text.map_err(|e| format!("{}: {e}", file.display()))?);
+        let text = std::fs::read_to_string(file).map_err(|e| e.to_string());
+        let read = text.and_then(|text| report::parse(&text));
+        let (rows, on) = read.map_err(|why| format!("{}: {why}", file.display()))?;
+        all.extend(rows);
+        machine = on;
     }
-    report::parse(&all)
+    Ok((all, machine))
 }

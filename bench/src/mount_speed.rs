@@ -200,16 +200,28 @@ impl Mounts {
         });
     }
 
-    /// Notes a round of mount, floor and engine, which do `count` of it each, by turns; all on one CPU, since a request takes many
-    /// times longer between two, and which it is changes from turn to turn.
+    /// Notes a round of mount, floor and engine, which do `count` of it each.
     fn row(
         &self,
         bench: &mut Bench,
         names: &Names,
         count: u64,
+        file: impl FnMut(&Side, u64),
+        engine: impl FnMut(u64),
+    ) {
+        let [floor, engine, mount] = self.by_turns(count, file, engine);
+        names.note_limit(bench, floor, engine);
+        bench.note(names.mount, mount, Some((names.aim, 1.0)), None);
+    }
+
+    /// Nanoseconds of floor, engine and mount, which do `count` of it each, by turns; all on one CPU, since a request takes many
+    /// times longer between two, and which it is changes from turn to turn.
+    fn by_turns(
+        &self,
+        count: u64,
         mut file: impl FnMut(&Side, u64),
         mut engine: impl FnMut(u64),
-    ) {
+    ) -> [f64; 3] {
         let per_turn = (count / TURNS).max(1);
         let mut ns = [0.0; 3];
         Cpus::one().with(&self.daemons(), || {
@@ -224,9 +236,7 @@ impl Mounts {
                 timed(2, &mut |n| file(&self.mount, n));
             }
         });
-        let [floor, engine, mount] = ns;
-        names.note_limit(bench, floor, engine);
-        bench.note(names.mount, mount, Some((names.aim, 1.0)), None);
+        ns
     }
 
     fn daemons(&self) -> [u32; 2] {
@@ -237,16 +247,9 @@ impl Mounts {
     pub(crate) fn block(&mut self, bench: &mut Bench) {
         let block = LINE.repeat((64 << 10) / LINE.len());
         let messages = (block.len() / LINE.len()) as u64;
-        let writes = (bench.count / 2000).max(8);
-        let timed = |work: &mut dyn FnMut()| {
-            let start = Instant::now();
-            (0..writes).for_each(|_| work());
-            each(start, writes * messages)
-        };
-        let write = |side: &Side| timed(&mut || (&side.line).write_all(&block).unwrap());
-        let (floor, mount) = (write(&self.floor), write(&self.mount));
+        let write = |side: &Side, _| (&side.line).write_all(&block).unwrap();
         let (mut batch, mut receipts) = (Batch::new(), Vec::new());
-        let engine = timed(&mut || {
+        let engine = |_| {
             batch.clear();
             receipts.clear();
             for line in block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -254,9 +257,11 @@ impl Mounts {
             }
             let all = 0..batch.len();
             self.engine.append_prepared(&batch, all, Durability::Fast, &mut receipts).unwrap();
-        });
+        };
+        let ns = self.by_turns(bench.count / 2000, write, engine);
+        let [floor, engine, mount] = ns.map(|ns| ns / messages as f64);
         BLOCK.note_limit(bench, floor, engine);
-        bench.note_beside(BLOCK.mount, mount, BLOCK.aim, Some(1000.0));
+        bench.note(BLOCK.mount, mount, Some((BLOCK.aim, 1.0)), Some(1000.0));
     }
 
     /// From the time in a message to its arrival in a reader, median: the writer on a CPU, daemon and reader on another one, or all on

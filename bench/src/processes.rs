@@ -15,13 +15,12 @@ use crate::{ends, floor, mount, mount_speed, opens, readers, slow_disk, woken};
 
 const NO_TAGS: &[&str] = &[];
 
-/// What a child process does; with `role@N`, as if each sync took at least N microseconds.
+/// What a child process does; with `role+N`, on a disk whose syncs take N microseconds longer.
 pub(crate) fn child(role: &str, path: &str, count: &str) {
     let count: u64 = count.parse().unwrap();
-    let (role, sync) = role.split_once('@').unwrap_or((role, "0"));
-    match sync.parse().unwrap() {
-        0 => {}
-        micros => slow_disk::takes(Duration::from_micros(micros)),
+    let (role, longer) = role.split_once('+').unwrap_or((role, "0"));
+    if longer != "0" {
+        slow_disk::takes_longer(Duration::from_micros(longer.parse().unwrap()));
     }
     match role {
         "append" => append(Path::new(path), 1, USUAL, count, Durability::Fast),

@@ -1,5 +1,7 @@
 //! What was measured, for people and for machines.
 
+use std::io::{ErrorKind, Write as _};
+
 /// How the rows are printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -98,31 +100,41 @@ pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
     below + (above - below) * at.fract()
 }
 
-/// Prints the rows, which were measured on this machine.
-pub(crate) fn print(rows: &[Row], machine: &str, form: Form) {
+/// Prints the rows, which were measured on this machine. A reader that has seen enough is no failure.
+pub(crate) fn print(rows: &[Row], machine: &str, form: Form) -> Result<(), String> {
+    match std::io::stdout().write_all(text(rows, machine, form).as_bytes()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("stdout: {e}")),
+        _ => Ok(()),
+    }
+}
+
+fn text(rows: &[Row], machine: &str, form: Form) -> String {
+    let mut lines = Vec::new();
     if form == Form::Table {
-        println!("machine: {machine}");
-        println!(
+        lines.push(format!("machine: {machine}"));
+        lines.push(format!(
             "{:<52} {:>12} {:<5} {:>17} {:>12}  against its limit, and the aim",
             "what", "each", "", "middle half", "per second"
-        );
+        ));
     }
     for row in rows {
         let beside = row.limit.as_ref().and_then(|against| {
             let limit = rows.iter().find(|r| r.name == against.name && r.missing.is_none())?;
             Some((against, row.figure() / limit.figure()))
         });
-        match form {
-            Form::Table => print_line(row, beside),
-            Form::Json => print_json(row, beside, machine),
-        }
+        lines.push(match form {
+            Form::Table => line(row, beside),
+            Form::Json => json(row, beside, machine),
+        });
     }
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// The row beside a row, and how many times of it this one takes.
 type Beside<'a> = Option<(&'a Against, f64)>;
 
-fn print_json(row: &Row, beside: Beside<'_>, machine: &str) {
+fn json(row: &Row, beside: Beside<'_>, machine: &str) -> String {
     // What was measured once has no range.
     let quartile = |q| (row.rounds.len() > 1).then(|| row.quartile(q));
     let value = serde_json::json!({
@@ -134,7 +146,7 @@ fn print_json(row: &Row, beside: Beside<'_>, machine: &str) {
         "system": row.compared.as_ref().map(|compared| &compared.system),
         "missing": row.missing, "machine": machine,
     });
-    println!("{value}");
+    value.to_string()
 }
 
 fn finite(value: f64) -> Option<f64> {
@@ -144,9 +156,9 @@ fn finite(value: f64) -> Option<f64> {
 /// The rows that were printed as JSON before, and the machine they were measured on.
 pub(crate) fn parse(text: &str) -> Result<(Vec<Row>, String), String> {
     let (mut rows, mut machine) = (Vec::new(), String::new());
-    for line in text.lines() {
-        let value: serde_json::Value =
-            serde_json::from_str(line).map_err(|e| format!("{line}: {e}"))?;
+    for (number, line) in text.lines().enumerate() {
+        let value: serde_json::Value = serde_json::from_str(line)
+            .map_err(|e| format!("line {} is no JSON: {e}", number + 1))?;
         let text = |key: &str| value[key].as_str().map(str::to_owned);
         let number = |key: &str| value[key].as_f64();
         let name = text("name").ok_or_else(|| format!("no row of this benchmark: {line}"))?;
@@ -169,13 +181,12 @@ pub(crate) fn parse(text: &str) -> Result<(Vec<Row>, String), String> {
         });
         machine = text("machine").unwrap_or(machine);
     }
-    Ok((rows, machine))
+    if rows.is_empty() { Err("holds no rows".into()) } else { Ok((rows, machine)) }
 }
 
-fn print_line(row: &Row, beside: Beside<'_>) {
+fn line(row: &Row, beside: Beside<'_>) -> String {
     if let Some(why) = &row.missing {
-        println!("{:<52} not measured: {why}", row.name);
-        return;
+        return format!("{:<52} not measured: {why}", row.name);
     }
     let mut against = String::new();
     if let Some((Against { name, aim }, ratio)) = beside {
@@ -193,13 +204,13 @@ fn print_line(row: &Row, beside: Beside<'_>) {
         1 => String::new(),
         _ => format!("{:>8.1}–{:<8.1}", row.quartile(0.25), row.quartile(0.75)),
     };
-    println!(
+    format!(
         "{:<52} {:>12.1} {:<5} {middle_half:>17} {per_second:>12}  {}",
         row.name,
         row.figure(),
         row.unit.name(),
         against.trim()
-    );
+    )
 }
 
 /// The machine that this program runs on.

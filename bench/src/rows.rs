@@ -15,8 +15,8 @@ use crate::mount_speed::Mounts;
 use crate::peers::{self, Peers};
 use crate::report::{Against, Compared, Row, Unit, quantile};
 use crate::{
-    c_abi, command, first_turn, json, mount, pools, processes, python, readers, requests, sizes,
-    wake_up,
+    c_abi, command, first_turn, json, large_pool, mount, pools, processes, python, readers,
+    requests, sizes, wake_up,
 };
 
 const NO_TAGS: &[&str] = &[];
@@ -148,6 +148,7 @@ type Group = (&'static str, fn(&mut Bench));
 /// Measured once in each round.
 const IN_ROUNDS: &[Group] = &[
     ("engine", in_process),
+    ("large pool", large_pool::rows),
     ("JSON", json::rows),
     ("processes", across_processes),
     ("wake-up", wake_up::rows),
@@ -342,19 +343,9 @@ fn in_process(bench: &mut Bench) {
         warm();
     });
 
-    let bounds = pool.bounds().unwrap();
+    let ns = large_pool::get_at_random(&pool, count);
+    bench.note_beside("get 1 KiB, random", ns, copy_out, Some(300.0));
     let mut message = Message::default();
-    let mut x = 88_172_645_463_325_252u64;
-    let start = Instant::now();
-    for _ in 0..count {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        let seq = bounds.oldest.get() + x % bounds.count();
-        pool.get_into(Seq::new(seq), &mut message).unwrap();
-        black_box(message.data());
-    }
-    bench.note_beside("get 1 KiB, random", each(start, count), copy_out, Some(300.0));
     let start = Instant::now();
     for _ in 0..count {
         let newest = pool.bounds().unwrap().newest;
@@ -386,18 +377,6 @@ fn across_processes(bench: &mut Bench) {
         bench.note(&format!("append 1 KiB by {writers} processes"), ns, limit, None);
         Pool::delete(&path).unwrap();
     }
-}
-
-/// The names of the rows of a slower disk.
-macro_rules! slower {
-    ($sync:literal) => {
-        [
-            concat!("flush 1 KiB by 1 processes, a disk that takes ", $sync),
-            concat!("bare group commit of 16 processes, a disk that takes ", $sync),
-            concat!("flush 1 KiB by 16 processes, a disk that takes ", $sync),
-            concat!("flush 1 KiB by 16 threads, a disk that takes ", $sync),
-        ]
-    };
 }
 
 fn durable(bench: &mut Bench) {
@@ -445,29 +424,34 @@ fn durable(bench: &mut Bench) {
     let many = count * processes::GROUP;
     // How much of it is the disk's depends on the bytes of the group.
     let (usual, short) = ("flush 1 KiB by 1 processes", "flush 100 B by 1 processes");
-    let mut together = |name: &str, ns: f64, one| bench.note(name, ns, Some((one, 0.125)), None);
     let bare = |role: &str| processes::writers(role, &group, processes::GROUP, many);
-    together("bare group commit of 16 processes", bare("group"), usual);
-    together("bare group commit of 16 processes, 100 B", bare("group-short"), short);
+    bench.note_beside("bare group commit of 16 processes", bare("group"), usual, None);
+    bench.note_beside("bare group commit of 16 processes, 100 B", bare("group-short"), short, None);
+    let mut together = |name: &str, ns: f64, one| bench.note(name, ns, Some((one, 0.125)), None);
     let ours = |role: &str| flush(role, processes::GROUP, many, false);
     together("flush 1 KiB by 16 processes", ours("flush"), usual);
     together("flush 100 B by 16 processes", ours("flush-short"), short);
     let ours = |role: &str| flush(role, 1, many, false);
     together("flush 1 KiB by 16 threads", ours("flush-threads"), usual);
     together("flush 100 B by 16 threads", ours("flush-short-threads"), short);
-    for (micros, names) in SLOWER_DISKS {
-        let [one, bare_group, by_processes, by_threads] = names;
-        let at = |role: &str| format!("{role}@{micros}");
-        bench.note(one, flush(&at("flush"), 1, count, false), None, None);
-        let mut together = |name, ns| bench.note(name, ns, Some((one, 0.125)), None);
-        together(bare_group, processes::writers(&at("group"), &group, processes::GROUP, many));
-        together(by_processes, flush(&at("flush"), processes::GROUP, many, false));
-        together(by_threads, flush(&at("flush-threads"), 1, many, false));
+    for longer in SLOWER_DISKS {
+        let on = format!("a disk that takes {longer} µs longer");
+        let at = |role: &str| format!("{role}+{longer}");
+        let one = format!("flush 1 KiB by 1 processes, {on}");
+        bench.note(&one, flush(&at("flush"), 1, count, false), None, None);
+        let ns = processes::writers(&at("group"), &group, processes::GROUP, many);
+        bench.note_beside(&format!("bare group commit of 16 processes, {on}"), ns, &one, None);
+        for (by, role, processes) in
+            [("16 processes", "flush", processes::GROUP), ("16 threads", "flush-threads", 1)]
+        {
+            let ns = flush(&at(role), processes, many, false);
+            bench.note(&format!("flush 1 KiB by {by}, {on}"), ns, Some((&one, 0.125)), None);
+        }
     }
 }
 
-/// Disks on which a sync takes at least so many microseconds, and the rows of one writer, a bare group commit, processes and threads.
-const SLOWER_DISKS: [(u64, [&str; 4]); 2] = [(230, slower!("230 µs")), (530, slower!("530 µs"))];
+/// Microseconds by which syncs take longer on slower disks.
+const SLOWER_DISKS: [u64; 3] = [100, 200, 400];
 
 /// Not a time: the bytes a pool of 1 MiB takes for each message, less the message.
 fn bytes_on_top(bench: &mut Bench) {

@@ -4,7 +4,7 @@
 //! told to end, the group is killed and the directory removed.
 
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use rustix::process::{
     Pid, Signal, WaitOptions, kill_process_group, set_child_subreaper,
     set_parent_process_death_signal, wait,
 };
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGBUS, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::{emulate_default_handler, signal_name};
 
 /// The first argument of the process below; the second is the directory.
 pub(crate) const WORD: &str = "within";
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     // Who is orphaned by a death in the group is a child of this process then, and can be waited for. (Any pid turns it on, prctl(2).)
     set_child_subreaper(Some(Pid::INIT)).map_err(|e| failed(e.into()))?;
     // Before there is something to tidy up.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD]).map_err(failed)?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD]).map_err(failed)?;
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg(WORD)
         .arg(dir.path())
@@ -78,6 +78,12 @@ fn wait_for(child: &mut Child, signals: &mut Signals) -> io::Result<End> {
             return Ok(End::Told(signal));
         }
         if let Some(status) = child.try_wait()? {
+            if let Some(signal) = status.signal() {
+                let name = signal_name(signal).unwrap_or("a signal");
+                // A store into a mapping for which a full disk has no room.
+                let why = if signal == SIGBUS { ": is the disk full?" } else { "" };
+                eprintln!("what measures was ended by {name}{why}");
+            }
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             return Ok(End::Exit(code.unwrap_or(1)));
         }

@@ -89,8 +89,8 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn by_ctrl_c_or_kill() {
-    for signal in [Signal::INT, Signal::TERM] {
+fn by_signals_that_end_a_program() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         let running = Running::start();
         kill_process(Pid::from_child(&running.bench), signal).unwrap();
         assert_eq!(running.end().signal(), Some(signal.as_raw()));

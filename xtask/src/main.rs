@@ -19,7 +19,7 @@ mod unsafe_inventory;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use run::{Step, cargo};
+use run::{Step, cargo, root};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
@@ -165,11 +165,14 @@ fn bench(args: &[String]) -> Result<(), String> {
     let peers = peers.map(|_| peers::build()).transpose()?;
     cargo("library and command to measure", &["build", "--quiet", "--release", "-p", "plasmite"])
         .run()?;
-    let base = ["run", "--quiet", "--release", "-p", "plasmite-bench", "--"];
-    let step = cargo("benchmark", &base);
+    cargo("benchmark to run", &["build", "--quiet", "--release", "-p", "plasmite-bench"]).run()?;
+    // Where it was called: paths are seen from there.
+    let here = std::env::current_dir().map_err(|e| format!("the current directory: {e}"))?;
+    let program = root().join("target/release/plasmite-bench");
+    let step = Step::new("benchmark", program, &[]).dir(here);
     let step = args.iter().filter(|arg| *arg != "--peers").fold(step, Step::arg);
     match peers {
-        Some(peers) => step.arg("--peers").arg(peers.program).arg(peers.plasmite_1).run(),
-        None => step.run(),
+        Some(peers) => Err(step.arg("--peers").arg(peers.program).arg(peers.plasmite_1).replace()),
+        None => Err(step.replace()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -45,8 +46,9 @@ impl Step {
         self
     }
 
-    pub(crate) fn dir(mut self, below_root: &str) -> Self {
-        self.command.current_dir(root().join(below_root));
+    /// In this directory, seen from the repository.
+    pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(root().join(dir));
         self
     }
 
@@ -65,6 +67,12 @@ impl Step {
     pub(crate) fn run(mut self) -> Result<(), String> {
         let status = self.start(Command::status)?;
         self.judge(status)
+    }
+
+    /// Becomes it: whoever ends this task ends that. Gives back why it can't.
+    pub(crate) fn replace(mut self) -> String {
+        let failed = self.start(|command| Err::<(), _>(command.exec()));
+        failed.err().unwrap_or_default()
     }
 
     /// Runs it for what it prints on stdout.
