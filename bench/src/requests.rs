@@ -116,18 +116,18 @@ fn measure(what: &str, aim: f64, doing: Doing<'_>) -> Requests {
     (0..ROUNDS).for_each(doing);
     settle();
     let seen = SEEN.lock().unwrap();
-    let kinds: Vec<_> = seen
-        .iter()
-        .filter(|(kind, _)| !kind.ends_with("FORGET"))
-        .map(|(kind, n)| match *n as f64 / ROUNDS as f64 {
-            each if (each - 1.0).abs() < 0.05 => kind.clone(),
-            each => format!("{kind} × {each:.2}"),
+    // To a tenth: the kernel asks once more for what it was told a while ago.
+    let each = |n: u64| (10.0 * n as f64 / ROUNDS as f64).round() / 10.0;
+    let counted = || seen.iter().filter(|(kind, _)| !kind.ends_with("FORGET"));
+    let kinds: Vec<_> = counted()
+        .filter_map(|(kind, n)| match each(*n) {
+            0.0 => None,
+            1.0 => Some(kind.clone()),
+            each => Some(format!("{kind} × {each}")),
         })
         .collect();
-    let each =
-        seen.iter().filter(|(kind, _)| !kind.ends_with("FORGET")).map(|(_, n)| *n).sum::<u64>();
     let name = format!("requests of {what}: {}", kinds.join(" "));
-    Requests { name, each: each as f64 / ROUNDS as f64, aim }
+    Requests { name, each: each(counted().map(|(_, n)| n).sum()), aim }
 }
 
 #[cfg(test)]

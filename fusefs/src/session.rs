@@ -1,5 +1,6 @@
 //! Writing: from the bytes of one open file to messages.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use plasmite_core::json::{Document, DocumentStream, Failure};
@@ -60,8 +61,14 @@ enum Behind {
 const BATCH_BYTES: u64 = 64 << 10;
 const PARTS_OF_POOL: u64 = 8;
 
-/// Memory of a batch that is kept for the next write.
-const SPARE_BYTES: usize = 4 << 10;
+thread_local! {
+    /// Memory for the documents of this thread's next write. Each open file could keep little, and what is large comes from the kernel
+    /// page by page.
+    static SPARE: Cell<Option<Pending>> = const { Cell::new(None) };
+}
+
+/// The memory of a batch with no more bytes is kept.
+const SPARE_BYTES: u64 = 2 * BATCH_BYTES;
 
 /// Bytes of a session that are kept to be read back.
 const KEPT_BYTES: usize = 64 << 10;
@@ -105,8 +112,6 @@ pub(crate) struct Session {
     refused: Refused,
     /// The documents of the last write that are still to be appended; that write is not answered yet.
     waiting: Option<Pending>,
-    /// Memory for those of the next write.
-    spare: Option<Pending>,
     /// A `.json` file whose document was appended.
     done: bool,
     /// Processes that wrote since they last closed a descriptor.
@@ -163,7 +168,6 @@ impl Session {
             held: None,
             refused: Refused::Nothing,
             waiting: None,
-            spare: None,
             done: false,
             writers: Vec::new(),
             written: Vec::new(),
@@ -347,7 +351,7 @@ impl Session {
         let mut pending = waiting.unwrap_or_else(|| {
             let before = self.pushed;
             self.push(data);
-            self.spare.take().map_or_else(|| Pending::new(before), |spare| spare.again(before))
+            SPARE.take().map_or_else(|| Pending::new(before), |spare| spare.again(before))
         });
         loop {
             self.gather(&mut pending);
@@ -364,7 +368,7 @@ impl Session {
                 }
                 (Ok(()), Behind::Refused(good, refusal)) => (good, refusal),
                 (Ok(()), Behind::Nothing) => {
-                    self.spare = Some(pending).filter(|p| p.batch.bytes() <= SPARE_BYTES);
+                    SPARE.set(Some(pending).filter(|p| p.batch.bytes() as u64 <= SPARE_BYTES));
                     return Ok(data.len());
                 }
                 (Ok(()), Behind::Unknown) => {
