@@ -448,9 +448,10 @@ impl<'a> Writer<'a> {
 
     #[cold]
     fn corrupt(&self, message: String) -> Error {
-        Error::corrupt(message)
+        let wrong = Error::corrupt(message)
             .with_path(self.pool.path())
-            .with_offset(crate::format::header::COMMITTED_SEQ_AT)
+            .with_offset(crate::format::header::COMMITTED_SEQ_AT);
+        self.pool.unless_cut(wrong)
     }
 }
 

@@ -191,7 +191,10 @@ impl Pool {
     fn said_bounds(&self) -> Result<Bounds> {
         match self.frozen() {
             Some(recovered) => Ok(recovered.bounds),
-            None => self.map().bounds(self.geometry()).map_err(|e| e.with_path(self.path())),
+            None => self
+                .map()
+                .bounds(self.geometry())
+                .map_err(|e| self.unless_cut(e.with_path(self.path()))),
         }
     }
 
@@ -238,6 +241,13 @@ impl Pool {
         Error::new(ErrorKind::NotFound, "the pool was resized: it is in a new file now")
             .with_path(self.path())
             .with_hint("open it again")
+    }
+
+    /// What is wrong with the header, unless the file was cut within it: then nothing else is, and no store or load has met the end.
+    #[cold]
+    fn unless_cut(&self, wrong: Error) -> Error {
+        let size = self.file().metadata().map(|m| m.len());
+        if size.is_ok_and(|size| size < self.geometry().size_bytes) { self.shrunk() } else { wrong }
     }
 
     #[cold]
