@@ -33,7 +33,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     // Who is orphaned by a death in the group is a child of this process then, and can be waited for. (Any pid turns it on, prctl(2).)
     set_child_subreaper(Some(Pid::INIT)).map_err(|e| failed(e.into()))?;
     // Before there is something to tidy up.
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD]).map_err(failed)?;
+    let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGCHLD]).map_err(failed)?;
+    if !goes_on_without_terminal() {
+        signals.add_signal(SIGHUP).map_err(failed)?;
+    }
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg(WORD)
         .arg(dir.path())
@@ -63,6 +66,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
 /// What the system says.
 pub(crate) fn end_with_parent() -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())
+}
+
+/// Whether this was started by nohup(1), which has SIGHUP ignored.
+fn goes_on_without_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
 }
 
 enum End {

@@ -21,8 +21,12 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_plasmite-bench")))
+    }
+
+    fn start_by(mut command: Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let bench = Command::new(env!("CARGO_BIN_EXE_plasmite-bench"))
+        let bench = command
             .args(["--only", "mount: create"])
             .current_dir(dir.path())
             .stdout(Stdio::null())
@@ -95,6 +99,18 @@ fn by_signals_that_end_a_program() {
         kill_process(Pid::from_child(&running.bench), signal).unwrap();
         assert_eq!(running.end().signal(), Some(signal.as_raw()));
     }
+}
+
+#[test]
+fn one_that_nohup_started_goes_on_when_its_terminal_is_gone() {
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_plasmite-bench"));
+    let running = Running::start_by(nohup);
+    // Of two signals that wait the one with the lower number comes first.
+    for signal in [Signal::HUP, Signal::TERM] {
+        kill_process(Pid::from_child(&running.bench), signal).unwrap();
+    }
+    assert_eq!(running.end().signal(), Some(Signal::TERM.as_raw()));
 }
 
 #[test]

@@ -62,8 +62,8 @@ const BATCH_BYTES: u64 = 64 << 10;
 const PARTS_OF_POOL: u64 = 8;
 
 thread_local! {
-    /// Memory for the documents of this thread's next write. Each open file could keep little, and what is large comes from the kernel
-    /// page by page.
+    /// Memory for the documents of this thread's next write, 3 MiB at most. Each open file could keep little, and what is large comes
+    /// from the kernel page by page.
     static SPARE: Cell<Option<Pending>> = const { Cell::new(None) };
 }
 

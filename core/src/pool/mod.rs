@@ -243,11 +243,13 @@ impl Pool {
             .with_hint("open it again")
     }
 
-    /// What is wrong with the header, unless the file was cut within it: then nothing else is, and no store or load has met the end.
+    /// What seems wrong by the header, unless the file was cut within it: then zeros are all that is, and no store or load has met the end.
     #[cold]
     fn unless_cut(&self, wrong: Error) -> Error {
-        let size = self.file().metadata().map(|m| m.len());
-        if size.is_ok_and(|size| size < self.geometry().size_bytes) { self.shrunk() } else { wrong }
+        match self.file().metadata().map(|m| m.len()) {
+            Ok(size) if size < self.geometry().size_bytes => self.changed_size(size),
+            _ => wrong,
+        }
     }
 
     #[cold]
@@ -265,6 +267,10 @@ impl Pool {
             .with_path(self.path())
             .with_hint("look after the disk, and open the pool again");
         }
+        self.changed_size(size)
+    }
+
+    fn changed_size(&self, size: u64) -> Error {
         Error::corrupt(format!(
             "the pool's file changed its size while it was in use: size={size}, made with {}",
             self.geometry().size_bytes

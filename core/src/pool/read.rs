@@ -47,7 +47,7 @@ impl Pool {
             Ok(b) => error.with_hint(format!("it holds {} to {}", b.oldest, b.newest)),
             Err(_) => error,
         };
-        error.with_seq(seq)
+        self.unless_cut(error.with_seq(seq))
     }
 
     /// Copies message `seq` and checks the copy. Who has just read the message before it knows its place, and needs no look at
