@@ -253,7 +253,7 @@ impl Drop for StopAtEnd<'_> {
 }
 
 #[test]
-fn a_file_cut_under_a_busy_handle_is_an_error_of_the_call_that_says_so() {
+fn a_file_cut_under_a_busy_handle_is_an_error_of_the_call() {
     let dir = Dir::new();
     // Within the header's page nothing faults: there are zeros behind the cut.
     for len in [0u64, 1, 100, 600, 4000, 4096, 6000, 60_000] {
